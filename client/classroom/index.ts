@@ -1,0 +1,2 @@
+/** The classroom page. */
+export { default as Classroom } from './Classroom.svelte';

@@ -1,0 +1,2 @@
+/** The growth page. */
+export { default as Growth } from './Growth.svelte';

@@ -1,0 +1,2 @@
+/** Safe markdown for messages: `<Markdown text streaming />`. */
+export { default as Markdown } from './Markdown.svelte';

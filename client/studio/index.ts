@@ -1,0 +1,2 @@
+/** The studio page. */
+export { default as Studio } from './Studio.svelte';
