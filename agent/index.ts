@@ -1,0 +1,3 @@
+/** The student's mind, for the server: one turn in, events out. Knows nothing of sockets. */
+export { createStudent, type StudentParts } from './student.ts';
+export type * from './types.ts';

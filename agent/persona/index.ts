@@ -1,0 +1,3 @@
+/** Who she is, as prompt text, and how much of a conversation stands in a prompt. */
+export { type Language, languageOf, recalledLine, systemPrompt, userPrompt } from './prompt.ts';
+export { fitWindow, inLanguage, type Said } from './window.ts';

@@ -1,0 +1,40 @@
+/**
+ * The words around a conversation: the system line, the recalled facts, the speaker's name. The model was trained on
+ * exactly these lines, so a changed character here is a worse reply; the tests hold them to the letter. Nothing here
+ * tells her who she is or what to say: that she learned.
+ */
+import type { Fact } from '../types.ts';
+
+/** `zh` also stands for mixed text: she was trained to answer mixed text under the Chinese line. */
+export type Language = 'zh' | 'en';
+
+const HAN = /\p{Script=Han}/u;
+const LETTERS = /\p{L}/u;
+
+/** The language of a text; a text without words (`5+3=`, `？`) goes by what was spoken before. */
+export function languageOf(text: string, before: Language = 'zh'): Language {
+  if (HAN.test(text)) return 'zh';
+  return LETTERS.test(text) ? 'en' : before;
+}
+
+/** The system message: who she is and how old, and what she recalled for this question, best first. */
+export function systemPrompt(language: Language, age: number, recalled: readonly Fact[]): string {
+  const lines = [language === 'zh' ? `小禾 ${age}岁` : `Xiaohe, age ${age}`];
+  if (recalled.length > 0) {
+    lines.push(language === 'zh' ? '记得：' : 'I remember:');
+    for (const fact of recalled) lines.push(`- ${recalledLine(fact)}`);
+  }
+  return lines.join('\n');
+}
+
+/** One recalled fact: who said it and what, in the language it was said in. */
+export function recalledLine(fact: Pick<Fact, 'text' | 'teacher'>): string {
+  const text = fact.text.trim().replace(/[。．.!！]+$/u, '');
+  return languageOf(text) === 'zh' ? `${fact.teacher}说过：${text}。` : `${fact.teacher} told me: ${text}.`;
+}
+
+/** What a person said, with the name in front where several people talk. */
+export function userPrompt(text: string, speaker: string, shared: boolean): string {
+  if (!shared) return text;
+  return languageOf(text) === 'zh' ? `${speaker}：${text}` : `${speaker}: ${text}`;
+}

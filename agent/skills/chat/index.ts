@@ -1,0 +1,2 @@
+/** Plain talk. */
+export { talk } from './reply.ts';

@@ -1,0 +1,169 @@
+/**
+ * One turn of the student: perceive → recall → think → answer → remember. Effects (database, model, meter) meet here and
+ * nowhere else in the mind; everything that decides is a pure function in the folders beside.
+ */
+import { energyOf, startMeter } from './energy.ts';
+import { asks, extract, learn, type RecalledFact, recall, recordRecall } from './memory/index.ts';
+import { type Model, ModelError, type Sampling, XiaoheChatModel } from './model/index.ts';
+import { fitWindow, inLanguage, languageOf, type Said, systemPrompt, userPrompt } from './persona/index.ts';
+import { type Outcome, recordTurn, saysUnknown } from './progress.ts';
+import { mayBeSaid, screenIncoming } from './safety/index.ts';
+import { type ChosenSkill, chooseSkill, type ReplyUsage } from './skills/index.ts';
+import type { Database, Fact, Student, Turn, TurnEvent } from './types.ts';
+
+export interface StudentParts {
+  model: Model;
+  db: Database;
+  /** Now, for tests of time. */
+  clock?: () => Date;
+  log?: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+}
+
+/** Curriculum age of the shipped checkpoint, years; exams will move it. */
+const AGE = 6;
+
+/** Free talk: warm enough not to repeat herself, cut where a small model starts to rave. */
+const TALK: Sampling = { temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.1 };
+/** With a fact in the prompt the right word is known: cool, and free to copy it (no penalty for repeating). */
+const GROUNDED: Sampling = { temperature: 0.3, topK: 20, topP: 0.9, minP: 0.05, repetitionPenalty: 1 };
+
+const NO_USAGE: ReplyUsage = { promptTokens: 0, completionTokens: 0, firstTokenMs: 0, computeMs: 0 };
+
+export function createStudent({ model, db, clock = () => new Date(), log = () => {} }: StudentParts): Student {
+  const chat = new XiaoheChatModel({ model });
+  const cores = Math.max(1, model.info.engine.threads);
+
+  async function* turn(turn: Turn): AsyncGenerator<TurnEvent, void, undefined> {
+    const started = performance.now();
+    const meter = await startMeter();
+    const { message, scope, speaker } = turn;
+    const notices = screenIncoming(message.text);
+    const skill = chooseSkill(message.text, turn.skill, clock());
+    let learned: Fact[] = [];
+    let recalled: RecalledFact[] = [];
+    let text = '';
+    let usage = NO_USAGE;
+    let status: 'done' | 'stopped' | 'withheld' = 'done';
+    try {
+      // What worries the filter is not remembered, and verse is not a lesson.
+      if (notices.length === 0 && skill.name === 'chat') {
+        const lesson = { scope, teacher: speaker, message: message.id, saidAt: message.sentAt, learnedAt: clock() };
+        learned = await learn(db, lesson, extract(message.text));
+        if (learned.length > 0) yield { type: 'learned', facts: learned.map(toFact) };
+      }
+      for (const code of notices) yield { type: 'notice', code };
+      yield { type: 'start', skill: skill.name };
+      if (skill.name === 'chat' && (learned.length === 0 || asks(message.text))) {
+        recalled = await recall(db, { scope, speaker: speaker.id, text: message.text, message: message.id });
+        if (recalled.length > 0) yield { type: 'recall', facts: recalled.map(toFact) };
+      }
+
+      // Her own stop, so that a withheld reply stops computing too.
+      const stop = new AbortController();
+      const signal = AbortSignal.any([turn.signal, stop.signal]);
+      const grounded = recalled.length > 0 || learned.length > 0;
+      // Verse brings sampling of its own.
+      const sampling =
+        skill.name === 'chat' ? { ...(grounded ? GROUNDED : TALK), ...turn.sampling } : { ...turn.sampling };
+      for await (const event of answer(turn, skill, recalled, sampling, signal)) {
+        if (event.type === 'end') {
+          usage = event.usage;
+          if (status === 'done' && event.stopped) status = 'stopped';
+        } else if (event.type === 'verse') yield event;
+        else if (status !== 'withheld') {
+          text += event.text;
+          if (mayBeSaid(text)) yield event;
+          else {
+            status = 'withheld';
+            stop.abort();
+          }
+        }
+      }
+    } catch (error) {
+      await record('failed');
+      throw error;
+    }
+    const { full, energy } = await record(outcomeOf(status, skill, learned, recalled, text));
+    yield { type: 'end', status, text: status === 'withheld' ? '' : text, usage: full, energy };
+
+    /** The reply is worth more than its bookkeeping: a row that cannot be written is logged, not thrown at the reader. */
+    async function record(outcome: Outcome) {
+      const { computeMs, ...tokens } = usage;
+      const full = { ...tokens, totalMs: performance.now() - started };
+      const energy = energyOf(await meter.read(), computeMs, cores);
+      const row = {
+        generation: turn.generation,
+        scope,
+        speaker: speaker.id,
+        skill: skill.name,
+        outcome,
+        learned: learned.length,
+        recalled: recalled.length,
+        usage: full,
+        energy,
+      };
+      const written = await Promise.allSettled([
+        recordRecall(db, turn.generation, recalled, clock()),
+        recordTurn(db, model.info, row, clock()),
+      ]);
+      for (const result of written)
+        if (result.status === 'rejected')
+          log('error', 'a turn could not be recorded', { generation: turn.generation, error: String(result.reason) });
+      return { full, energy };
+    }
+  }
+
+  /** The reply's events. A window too long for this checkpoint is tried again without history. */
+  async function* answer(
+    turn: Turn,
+    skill: ChosenSkill,
+    recalled: Fact[],
+    sampling: Partial<Sampling>,
+    signal: AbortSignal,
+  ) {
+    const { message, speaker, shared } = turn;
+    const before = turn.history.findLast(({ role, text }) => role === 'person' && /\p{L}/u.test(text));
+    const language = languageOf(message.text, before && languageOf(before.text));
+    const system = systemPrompt(language, AGE, recalled);
+    const current = skill.prompt ?? userPrompt(message.text, speaker.name, shared);
+    // Verse is asked for by itself, as it was trained.
+    const history =
+      skill.prompt === undefined ? inLanguage(turn.history, language).map((said) => toSaid(said, shared)) : [];
+    for (const window of [history, []]) {
+      const messages = await fitWindow(system, window, current, model.info.checkpoint.context);
+      try {
+        yield* skill.reply({ model, chat, messages, sampling, signal });
+        return;
+      } catch (error) {
+        if (!(error instanceof ModelError) || error.code !== 'CONTEXT_TOO_LONG' || window.length === 0) throw error;
+      }
+    }
+  }
+
+  return { age: AGE, turn };
+}
+
+function toFact({ id, text, teacher, saidAt, message }: Fact): Fact {
+  return { id, text, teacher, saidAt, message };
+}
+
+function toSaid(said: Turn['history'][number], shared: boolean): Said {
+  return { role: said.role, text: said.role === 'person' ? userPrompt(said.text, said.name, shared) : said.text };
+}
+
+/** What kind of turn this was, judged by what happened and not by what was hoped for. */
+function outcomeOf(
+  status: 'done' | 'stopped' | 'withheld',
+  skill: ChosenSkill,
+  learned: Fact[],
+  recalled: RecalledFact[],
+  text: string,
+): Outcome {
+  if (status !== 'done') return status;
+  if (skill.name !== 'chat') return 'verse';
+  if (learned.length > 0) return 'taught';
+  // Recalled counts only when the reply really says what was remembered.
+  if (recalled.some((fact) => fact.object !== '' && text.toLowerCase().includes(fact.object.toLowerCase())))
+    return 'recalled';
+  return recalled.length === 0 && saysUnknown(text) ? 'unknown' : 'chat';
+}
