@@ -1,5 +1,5 @@
 /**
- * Builds the page into `dist/client`. The server replaces `__CSP_NONCE__` in index.html for every request, so index.html
+ * Builds the page into `dist/page`. The server replaces `__CSP_NONCE__` in index.html for every request, so index.html
  * must never be cached; everything under `assets/` carries a content hash and may be cached for ever.
  */
 import { svelte, vitePreprocess } from '@sveltejs/vite-plugin-svelte';
@@ -13,7 +13,7 @@ export default defineConfig({
   plugins: [svelte({ configFile: false, preprocess: vitePreprocess() })],
   html: { cspNonce: '__CSP_NONCE__' },
   build: {
-    outDir: '../dist/client',
+    outDir: '../dist/page',
     emptyOutDir: true,
     target: 'es2022',
     // A data: URL would need `img-src data:` for nothing; small files are cheap over one connection.

@@ -33,7 +33,7 @@ const STEPS = [
   {
     name: 'client',
     reads: ['client', 'server/protocol.ts'],
-    writes: 'dist/client/index.html',
+    writes: 'dist/page/index.html',
     run: () => node('node_modules/vite/bin/vite.js', 'build', 'client', '--logLevel', 'warn'),
   },
 ];
