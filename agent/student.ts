@@ -3,12 +3,12 @@
  * nowhere else in the mind; everything that decides is a pure function in the folders beside.
  */
 import { energyOf, startMeter } from './energy.ts';
-import { asks, extract, learn, type RecalledFact, recall, recordRecall } from './memory/index.ts';
+import { asks, asksAboutHer, extract, learn, type RecalledFact, recall, recordRecall } from './memory/index.ts';
 import { type Model, ModelError, type Sampling, XiaoheChatModel } from './model/index.ts';
 import { fitWindow, inLanguage, languageOf, type Said, systemPrompt, userPrompt } from './persona/index.ts';
 import { type Outcome, recordTurn, saysUnknown } from './progress.ts';
 import { mayBeSaid, screenIncoming } from './safety/index.ts';
-import { type ChosenSkill, chooseSkill, type ReplyUsage } from './skills/index.ts';
+import { type ChosenSkill, chooseSkill, type ReplyUsage, type SkillRequest } from './skills/index.ts';
 import type { Database, Fact, Student, Turn, TurnEvent } from './types.ts';
 
 export interface StudentParts {
@@ -24,8 +24,8 @@ const AGE = 6;
 
 /** Free talk: warm enough not to repeat herself, cut where a small model starts to rave. */
 const TALK: Sampling = { temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.1 };
-/** With a fact in the prompt the right word is known: cool, and free to copy it (no penalty for repeating). */
-const GROUNDED: Sampling = { temperature: 0.3, topK: 20, topP: 0.9, minP: 0.05, repetitionPenalty: 1 };
+/** Just taught something, the right words are known: cool, and free to say them again (no penalty for repeating). */
+const RESTATE: Sampling = { temperature: 0.3, topK: 20, topP: 0.9, minP: 0.05, repetitionPenalty: 1 };
 
 const NO_USAGE: ReplyUsage = { promptTokens: 0, completionTokens: 0, firstTokenMs: 0, computeMs: 0 };
 
@@ -61,11 +61,12 @@ export function createStudent({ model, db, clock = () => new Date(), log = () =>
       // Her own stop, so that a withheld reply stops computing too.
       const stop = new AbortController();
       const signal = AbortSignal.any([turn.signal, stop.signal]);
-      const grounded = recalled.length > 0 || learned.length > 0;
-      // Verse brings sampling of its own.
-      const sampling =
-        skill.name === 'chat' ? { ...(grounded ? GROUNDED : TALK), ...turn.sampling } : { ...turn.sampling };
-      for await (const event of answer(turn, skill, recalled, sampling, signal)) {
+      const prefer = skill.name === 'chat' ? preferenceOf(message.text, learned, recalled) : undefined;
+      // Verse and careful answers bring sampling of their own.
+      const free = skill.name === 'chat' && !prefer;
+      const sampling = { ...(free && (learned.length > 0 ? RESTATE : TALK)), ...turn.sampling };
+      const how = { sampling, signal, ...(prefer && { prefer }) };
+      for await (const event of answer(turn, skill, recalled, how)) {
         if (event.type === 'end') {
           usage = event.usage;
           if (status === 'done' && event.stopped) status = 'stopped';
@@ -117,9 +118,8 @@ export function createStudent({ model, db, clock = () => new Date(), log = () =>
   async function* answer(
     turn: Turn,
     skill: ChosenSkill,
-    recalled: Fact[],
-    sampling: Partial<Sampling>,
-    signal: AbortSignal,
+    recalled: RecalledFact[],
+    how: Pick<SkillRequest, 'sampling' | 'signal' | 'prefer'>,
   ) {
     const { message, speaker, shared } = turn;
     const before = turn.history.findLast(({ role, text }) => role === 'person' && /\p{L}/u.test(text));
@@ -132,7 +132,7 @@ export function createStudent({ model, db, clock = () => new Date(), log = () =>
     for (const window of [history, []]) {
       const messages = await fitWindow(system, window, current, model.info.checkpoint.context);
       try {
-        yield* skill.reply({ model, chat, messages, sampling, signal });
+        yield* skill.reply({ model, chat, messages, ...how });
         return;
       } catch (error) {
         if (!(error instanceof ModelError) || error.code !== 'CONTEXT_TOO_LONG' || window.length === 0) throw error;
@@ -141,6 +141,21 @@ export function createStudent({ model, db, clock = () => new Date(), log = () =>
   }
 
   return { age: AGE, turn };
+}
+
+function names(reply: string, { object }: RecalledFact): boolean {
+  return object !== '' && reply.toLowerCase().includes(object.toLowerCase());
+}
+
+/** What a good answer does: it names what was recalled; where nothing was, and it was asked for, it says so. */
+function preferenceOf(
+  text: string,
+  learned: Fact[],
+  recalled: RecalledFact[],
+): ((reply: string) => boolean) | undefined {
+  if (recalled.length > 0) return (reply) => recalled.some((fact) => names(reply, fact));
+  if (learned.length === 0 && asks(text) && !asksAboutHer(text)) return saysUnknown;
+  return undefined;
 }
 
 function toFact({ id, text, teacher, saidAt, message }: Fact): Fact {
@@ -163,7 +178,6 @@ function outcomeOf(
   if (skill.name !== 'chat') return 'verse';
   if (learned.length > 0) return 'taught';
   // Recalled counts only when the reply really says what was remembered.
-  if (recalled.some((fact) => fact.object !== '' && text.toLowerCase().includes(fact.object.toLowerCase())))
-    return 'recalled';
+  if (recalled.some((fact) => names(text, fact))) return 'recalled';
   return recalled.length === 0 && saysUnknown(text) ? 'unknown' : 'chat';
 }

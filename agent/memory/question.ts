@@ -8,3 +8,13 @@ const EN_ASKS =
 export function asks(text: string): boolean {
   return ZH_ASKS.test(text) || EN_ASKS.test(text.trim());
 }
+
+/** `你知道…吗`, `can you tell me …`: it addresses her, but asks for something else. */
+const COURTESY =
+  /你(?:还)?(?:知不知道|知道|记不记得|记得|晓得|认识|听说过)|(?:告诉|教)我|\b(?:do|can|could|would) you (?:still )?(?:know|remember|tell me)\b/gi;
+const HER = /你|小禾|\b(?:you|your|yours|xiaohe)\b/i;
+
+/** Whether a question is about herself (who she is, what she likes), which nobody needs to have taught her. */
+export function asksAboutHer(text: string): boolean {
+  return HER.test(text.replace(COURTESY, ''));
+}

@@ -18,6 +18,8 @@ const BEST_SHARE = 0.7;
 export interface RecalledFact extends Fact {
   /** What the statement claims; used to see whether the reply used it. */
   object: string;
+  /** Whoever asks now taught it. */
+  own: boolean;
   rank: number;
   score: number;
 }
@@ -78,6 +80,7 @@ export async function recall(db: Database, cue: Cue): Promise<RecalledFact[]> {
       saidAt: row.said_at,
       message: row.message,
       object: row.object,
+      own: row.teacher === cue.speaker,
       rank: i + 1,
       score,
     }));

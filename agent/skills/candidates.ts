@@ -1,6 +1,6 @@
 /**
- * Several attempts at one verse, made side by side under one constraint, of which the model's own probabilities choose:
- * her words and her choice. The engine batches the attempts, so six cost little more time than one.
+ * Several attempts at one reply, made side by side, of which the model's own probabilities choose: her words and her
+ * choice. The engine batches the attempts, so six cost little more time than one.
  */
 import type { Constraint, GenerationUsage, Sampling } from '../model/index.ts';
 import type { ReplyUsage, SkillRequest } from './types.ts';
@@ -16,26 +16,24 @@ export interface Attempts {
   usage: ReplyUsage;
 }
 
-/** One attempt for each constraint, with seeds counted up from the request's. All end early when the signal aborts. */
-export async function attemptAll(
-  request: SkillRequest,
-  constraints: Constraint[],
-  sampling: Sampling,
-): Promise<Attempts> {
+/** What one attempt must look like, or only how long it may be. */
+export type AttemptForm = Constraint | { maxTokens: number };
+
+/** One attempt for each form, with seeds counted up from the request's. All end early when the signal aborts. */
+export async function attemptAll(request: SkillRequest, forms: AttemptForm[], sampling: Sampling): Promise<Attempts> {
   const { model, messages, signal } = request;
   const seed = request.sampling.seed ?? Math.floor(Math.random() * 2 ** 31);
   const runs = await Promise.all(
-    constraints.map(async (constraint, i) => {
+    forms.map(async (form, i) => {
       let text = '';
       let sum = 0;
       let tokens = 0;
       let usage: GenerationUsage | undefined;
-      const maxTokens = constraint.slots.length + 1;
+      const length = 'slots' in form ? { maxTokens: form.slots.length + 1, constraint: form } : form;
       for await (const event of model.generate({
         messages,
-        maxTokens,
         sampling: { ...sampling, seed: seed + i },
-        constraint,
+        ...length,
         signal,
       })) {
         if (event.type === 'token') {

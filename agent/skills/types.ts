@@ -8,6 +8,8 @@ export interface SkillRequest {
   chat: XiaoheChatModel;
   messages: ChatMessage[];
   sampling: Partial<Sampling>;
+  /** What a good reply does, where that can be told; absent in free talk. */
+  prefer?: (reply: string) => boolean;
   signal: AbortSignal;
 }
 

@@ -1,12 +1,44 @@
-/** Plain talk: the conversation goes to the model through LangChain and comes back as it is spoken. */
+/**
+ * Plain talk. Free talk goes to the model through LangChain and comes back as it is spoken. Where a good reply can be told
+ * from a bad one — it names what she remembers, or admits that nobody taught her — she tries several and keeps the
+ * likeliest good one: a small model gets it right most of the time, and this makes it nearly always. Every word is still
+ * hers; when no try is good, the likeliest is kept as it is.
+ */
 import { AIMessage, type AIMessageChunk, HumanMessage, SystemMessage } from 'langchain';
-import type { ChatMessage, GenerationUsage } from '../../model/index.ts';
+import type { ChatMessage, GenerationUsage, Sampling } from '../../model/index.ts';
+import { attemptAll } from '../candidates.ts';
 import type { ReplyUsage, SkillEvent, SkillRequest } from '../types.ts';
 
 /** Tokens of her longest sensible reply: a story of 180 characters and a little air. Longer ones wander. */
 const MAX_REPLY_TOKENS = 220;
+/** Such answers are a sentence or two. */
+const MAX_ANSWER_TOKENS = 80;
+/** Side by side they cost little more than one; more than six changed nothing. */
+const TRIES = 6;
+/** Warm enough that tries differ, and free to copy: no penalty for repeating what the prompt says. */
+const TRY_SAMPLING: Sampling = { temperature: 0.6, topK: 40, topP: 0.95, minP: 0.03, repetitionPenalty: 1 };
 
 export async function* talk(request: SkillRequest): AsyncGenerator<SkillEvent, void, undefined> {
+  yield* request.prefer ? carefully(request, request.prefer) : freely(request);
+}
+
+async function* carefully(
+  request: SkillRequest,
+  prefer: (reply: string) => boolean,
+): AsyncGenerator<SkillEvent, void, undefined> {
+  const started = performance.now();
+  const forms = Array.from({ length: TRIES }, () => ({ maxTokens: MAX_ANSWER_TOKENS }));
+  const { attempts, usage } = await attemptAll(request, forms, { ...TRY_SAMPLING, ...request.sampling });
+  if (!request.signal.aborted) {
+    const good = attempts.filter(({ text }) => prefer(text));
+    const best = (good.length > 0 ? good : attempts).reduce((a, b) => (b.logprob > a.logprob ? b : a));
+    usage.firstTokenMs = performance.now() - started;
+    yield { type: 'delta', text: best.text };
+  }
+  yield { type: 'end', stopped: request.signal.aborted, usage };
+}
+
+async function* freely(request: SkillRequest): AsyncGenerator<SkillEvent, void, undefined> {
   const { chat, messages, sampling, signal } = request;
   const started = performance.now();
   const usage: ReplyUsage = { promptTokens: 0, completionTokens: 0, firstTokenMs: 0, computeMs: 0 };

@@ -27,6 +27,8 @@ describe('prompt', () => {
       '小禾 6岁\n记得：\n- 小明说过：我家的猫叫豆豆。\n- Tom told me: my cat is called Coco.',
     );
     expect(systemPrompt('en', 6, [fact])).toBe('Xiaohe, age 6\nI remember:\n- 小明说过：我家的猫叫豆豆。');
+    expect(recalledLine({ ...fact, own: true })).toBe('你说过：我家的猫叫豆豆。');
+    expect(recalledLine({ ...english, own: true })).toBe('You told me: my cat is called Coco.');
     expect(recalledLine({ text: '蜘蛛有八条腿。', teacher: '王老师' })).toBe('王老师说过：蜘蛛有八条腿。');
   });
 
