@@ -40,7 +40,7 @@ describe('a visitor', () => {
   it('teaches a fact, comes back after a restart, and is answered from it with the teacher named', async () => {
     const first = await sitDown(browser, server.url);
     await ask(first, '我家的猫叫豆豆');
-    await first.page.getByText('记住').first().waitFor();
+    await first.page.locator('summary', { hasText: '记住' }).waitFor();
     const storageState = await first.context.storageState();
     const me = await first.page.evaluate(() => fetch('/api/session').then((response) => response.json()));
     await first.context.close();

@@ -69,6 +69,16 @@ def talk(data, names, rng, extra_memory=0.0):
         yield chat(row.get("age", 6), memory, messages)
 
 
+def openings(data):
+    """First exchanges of the talk everybody starts with, at three ages: who she is and how she greets must not be rare."""
+    everyday = {"greet", "identity", "daily", "feeling", "feelings"}
+    for name in ["life_zh.jsonl", "en.jsonl"]:
+        for row in read(data, f"persona/{name}"):
+            if row.get("cat") in everyday and not row["memory"]:
+                for age in (6, 7, 8):
+                    yield chat(age, [], row["messages"][:2])
+
+
 def joined(dialogues, rng):
     """Some memoryless dialogues in a row become one longer talk, as a room's window holds them."""
     dialogues, run = list(dialogues), []
@@ -158,6 +168,7 @@ def sources(data, rng):
     hand = ["life_zh.jsonl", "plain_zh.jsonl", "teach_zh.jsonl", "make_zh.jsonl"]
     yield "ground_zh", gen_ground.dialogues("zh", 36_000, seed=11, data=data)
     yield "ground_en", gen_ground.dialogues("en", 12_000, seed=12, data=data)
+    yield "openings", openings(data)
     yield "recite", gen_ground.recitations(12_000, seed=21, data=data)
     yield "voice_zh", joined(talk(data, hand, rng, 0.5), rng)
     yield "voice_en", joined(talk(data, ["en.jsonl"], rng, 0.5), rng)
