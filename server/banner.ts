@@ -29,7 +29,9 @@ export function banner(about: {
   const body = lines.map(([label, value]) => `  ${label}${' '.repeat(Math.max(1, 16 - width(label)))}${value}`);
   return [
     '',
-    `  小禾 Xiaohe · 课程年龄 ${about.age} 岁 · curriculum age ${about.age} · ready in ${about.seconds.toFixed(1)} s`,
+    model
+      ? `  小禾 Xiaohe · 课程年龄 ${about.age} 岁 · curriculum age ${about.age} · ready in ${about.seconds.toFixed(1)} s`
+      : '  小禾 Xiaohe · 模型没有加载，她还不能回答；写下的话会保存 · no model loaded: she cannot answer, what is written is kept',
     ...body,
     '  停止 stop       Ctrl+C',
     '',
