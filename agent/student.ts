@@ -22,8 +22,8 @@ export interface StudentParts {
 /** Curriculum age of the shipped checkpoint, years; exams will move it. */
 const AGE = 6;
 
-/** Free talk: warm enough not to repeat herself, cut where a small model starts to rave. */
-const TALK: Sampling = { temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.1 };
+/** Free talk: only as warm as a checkpoint this small stands before it raves; the penalty keeps it from looping. */
+const TALK: Sampling = { temperature: 0.4, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.1 };
 /** Just taught something, the right words are known: cool, and free to say them again (no penalty for repeating). */
 const RESTATE: Sampling = { temperature: 0.3, topK: 20, topP: 0.9, minP: 0.05, repetitionPenalty: 1 };
 
