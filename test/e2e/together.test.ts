@@ -103,7 +103,7 @@ describe('two browsers in one room', () => {
     );
     for (const person of [teacher, pupil]) {
       await person.page.waitForFunction(
-        (count) => document.querySelectorAll('article[aria-busy=false] .text').length === count,
+        (count) => document.querySelectorAll('article.reply[aria-busy=false] .text').length === count,
         2 * SENT,
       );
     }

@@ -56,7 +56,7 @@ export async function sitDown(browser: Browser, url: string, options: Context = 
       problems.push(`request to ${request.url()}`);
   });
   await page.goto(url + path);
-  const replies = page.locator('article[aria-busy]');
+  const replies = page.locator('article.reply');
   const box = page.getByRole('textbox', { name: /写给小禾的话|Message to Xiaohe/ });
   return {
     context,
@@ -71,7 +71,7 @@ export async function sitDown(browser: Browser, url: string, options: Context = 
       const last = replies.last();
       await page.waitForFunction(
         () => {
-          const all = document.querySelectorAll('article[aria-busy]');
+          const all = document.querySelectorAll('article.reply');
           return all.length > 0 && all[all.length - 1]?.getAttribute('aria-busy') === 'false';
         },
         undefined,
