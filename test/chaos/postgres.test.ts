@@ -1,5 +1,6 @@
 /** Server processes on one real PostgreSQL: killed, doubled, and with the database taken away. Nothing is lost or doubled. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Health } from '../../server/protocol.ts';
 import { ChatClient, until } from '../support/chat-client.ts';
 import { type Cluster, startPostgres } from '../support/postgres.ts';
 import { SLOW_PIECES } from '../support/scripted-student.ts';
@@ -160,6 +161,11 @@ describe('chaos on PostgreSQL', () => {
     const { id } = await client.send('slow');
     await until(() => deltas(client).length >= 1);
     const ended = server.end('SIGTERM');
+    // A signal and a frame race each other into a process; only once it knows that it is ending must it refuse.
+    await until(async () => {
+      const health = (await (await fetch(`${server.url}/health`)).json()) as Health;
+      return health.reason?.code === 'SHUTTING_DOWN';
+    });
     const refused = client.ask('message.send', { room: 'me', id: crypto.randomUUID(), text: '等等' });
     expect(await refused).toMatchObject({ ok: false, error: { code: 'SHUTTING_DOWN' } });
     expect((await client.reply(id)).text).toBe(WHOLE);

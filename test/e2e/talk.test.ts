@@ -48,7 +48,7 @@ describe('a visitor', () => {
     server = await startServer({ dataDirectory: server.dataDirectory, port: new URL(server.url).port });
 
     const again = await sitDown(browser, server.url, { storageState });
-    await again.page.getByText('我家的猫叫豆豆').first().waitFor();
+    await again.replies.first().waitFor();
     const answer = await ask(again, '我家的猫叫什么？');
     expect(answer).toContain('豆豆');
     const chip = again.replies.last().locator('details');
