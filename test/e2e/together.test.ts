@@ -19,9 +19,10 @@ afterAll(async () => {
   removeFolder(server.dataDirectory);
 });
 
-/** All messages of the page in order: who wrote (person or Xiaohe) is told by the element, the text is what is shown. */
-function shown(page: Page): Promise<string[]> {
-  return page.locator('article .slip, article .text').allInnerTexts();
+/** All messages of the page in order. Not `innerText`, which is empty for what the page skips drawing out of sight. */
+async function shown(page: Page): Promise<string[]> {
+  const texts = await page.locator('article .slip, article .text').allTextContents();
+  return texts.map((text) => text.trim());
 }
 
 async function words(person: Person): Promise<string> {
