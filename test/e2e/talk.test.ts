@@ -21,7 +21,7 @@ async function ask(person: Person, text: string): Promise<string> {
   await person.say(text);
   await person.replies.nth(before).waitFor();
   const reply = await person.reply();
-  return (await reply.locator('.text').innerText()).trim();
+  return (await reply.locator('.text').textContent())?.trim() ?? '';
 }
 
 describe('a visitor', () => {

@@ -26,7 +26,7 @@ async function shown(page: Page): Promise<string[]> {
 }
 
 async function words(person: Person): Promise<string> {
-  return (await (await person.reply()).locator('.text').innerText()).trim();
+  return (await (await person.reply()).locator('.text').textContent())?.trim() ?? '';
 }
 
 describe('a reply under way', () => {
