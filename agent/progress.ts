@@ -16,7 +16,10 @@ export interface TurnRecord {
   energy: Energy;
 }
 
-/** Her ways of saying that she has not learned something; they make a turn `unknown`, nothing else depends on them. */
+/**
+ * Her ways of saying that she has not learned something; they make a turn `unknown`, and among several tries at
+ * a question nobody taught her the answer to, one of these is kept.
+ */
 const UNKNOWN =
   /(?:没|不曾|还不).{0,6}(?:学|教|听说|听过|记过|晓得)|不知道|不清楚|不晓得|答不(?:出|上)|教教?我|你(?:来)?(?:教|告诉|讲)(?:给)?我|考倒|不会[。！，]|空(?:着|白)|\b(?:haven't|not|never|don't|didn't) (?:\w+ ){0,2}(?:learn|learned|learnt|know|heard|taught|told|sure)\b|\bteach me\b|\btell me\b|\bno idea\b|\bno one (?:has )?(?:told|taught)\b/i;
 

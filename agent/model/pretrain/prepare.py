@@ -70,7 +70,9 @@ def talk(data, names, rng, extra_memory=0.0):
 
 
 def openings(data):
-    """First exchanges of the talk everybody starts with, at three ages: who she is and how she greets must not be rare."""
+    """First exchanges of the talk everybody starts with, at three ages: who she is and how she greets must not be rare.
+
+    For the last minutes of a run (`mixture.json`). Its held-out part repeats texts of the other ages: no measure of anything."""
     everyday = {"greet", "identity", "daily", "feeling", "feelings"}
     for name in ["life_zh.jsonl", "en.jsonl"]:
         for row in read(data, f"persona/{name}"):
