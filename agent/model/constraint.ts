@@ -5,7 +5,7 @@
  * later classes can still be chosen, so a reply never runs into a dead end: an unsatisfiable constraint is refused before
  * the first token.
  */
-import { type Constraint, ModelError } from './types.ts';
+import { ModelError, type SlotsConstraint } from './types.ts';
 
 /** What the tokenizer knows of characters. */
 export interface Alphabet {
@@ -32,7 +32,7 @@ export interface SlotPlan {
 /** Search steps before a constraint counts as impossible; verse needs none, only adversarial tangles come near. */
 const SEARCH_STEPS = 20_000;
 
-export function planSlots({ slots }: Constraint, { characters, han }: Alphabet): SlotPlan {
+export function planSlots({ slots }: SlotsConstraint, { characters, han }: Alphabet): SlotPlan {
   if (slots.length === 0) impossible('it has no slots');
   const classOf: number[] = [];
   const domains: Domain[] = [];

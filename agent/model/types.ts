@@ -65,11 +65,18 @@ export interface Sampling {
  * What the reply must look like, enforced while decoding. Positions count characters, not tokens; every common Han
  * character is one token.
  */
-export type Constraint = {
+export type Constraint = SlotsConstraint | JsonConstraint;
+export interface SlotsConstraint {
   kind: 'slots';
   /** One entry a character; after the last one the reply ends. */
   slots: Slot[];
-};
+}
+/** The reply is one JSON text that is valid under the schema. Keywords that cannot be kept are refused, never ignored. */
+export interface JsonConstraint {
+  kind: 'json';
+  /** A JSON Schema object; absent: any JSON object. */
+  schema?: Record<string, unknown>;
+}
 export interface Slot {
   /** Characters allowed here; absent: any Han character. */
   allow?: string;
@@ -81,14 +88,28 @@ export interface Slot {
   differ?: number[];
 }
 
-export interface GenerateRequest {
-  messages: ChatMessage[];
+/** What is continued: a conversation, rendered by the checkpoint's chat template, or a raw text (ChatML marks are tokens). */
+export type Prompt = { messages: ChatMessage[] } | { prompt: string };
+
+export type GenerateRequest = Prompt & GenerateOptions;
+export interface GenerateOptions {
   maxTokens: number;
   sampling: Sampling;
   /** The reply ends before the first of these strings. */
   stop?: string[];
   constraint?: Constraint;
+  /** How many of the likeliest tokens each token event lists, 0–20. */
+  topLogprobs?: number;
+  /** Whose request this is: waiting requests are served in turn by person, not by arrival. Absent: all share one turn. */
+  person?: string;
   signal?: AbortSignal;
+}
+
+/** A token the model could have said, with the natural log of its own probability. */
+export interface Alternative {
+  token: number;
+  text: string;
+  logprob: number;
 }
 
 export type FinishReason = 'stop' | 'length' | 'abort';
@@ -106,7 +127,8 @@ export interface GenerationUsage {
 }
 
 export type GenerateEvent =
-  | { type: 'token'; token: number; text: string; logprob: number }
+  /** `text` is what the reply grew by; `top`, when asked for, is likeliest first. */
+  | { type: 'token'; token: number; text: string; logprob: number; top?: Alternative[] }
   | { type: 'end'; reason: FinishReason; text: string; usage: GenerationUsage };
 
 /** A loaded model. It runs in a worker thread; the caller's event loop never waits for it. */
@@ -114,7 +136,7 @@ export interface Model {
   readonly info: ModelInfo;
   /** Streams tokens, then one `end`. Throws `ModelError`; an aborted signal ends with reason `abort`. */
   generate(request: GenerateRequest): AsyncGenerator<GenerateEvent, void, undefined>;
-  /** Mean-pooled, normalised hidden states, one row of `hidden` floats per text. */
+  /** Mean-pooled hidden states through the checkpoint's retrieval head if it has one, normalised: one row a text. */
   embed(texts: string[]): Promise<Float32Array[]>;
   close(): Promise<void>;
 }
@@ -162,7 +184,9 @@ export type ModelErrorCode =
   | 'ENGINE_CRASHED'
   | 'CONTEXT_TOO_LONG'
   | 'CONSTRAINT_IMPOSSIBLE'
+  | 'CONSTRAINT_UNSUPPORTED'
   | 'TOKEN_OUT_OF_RANGE'
+  | 'REMOTE_FAILED'
   | 'BUSY';
 
 /** Every error this layer throws on purpose. `message` is for engineers; the server words it for people by `code`. */

@@ -2,7 +2,7 @@
  * Several attempts at one reply, made side by side, of which the model's own probabilities choose: her words and her
  * choice. The engine batches the attempts, so six cost little more time than one.
  */
-import type { Constraint, GenerationUsage, Sampling } from '../model/index.ts';
+import type { GenerationUsage, Sampling, SlotsConstraint } from '../model/index.ts';
 import type { ReplyUsage, SkillRequest } from './types.ts';
 
 export interface Attempt {
@@ -17,7 +17,7 @@ export interface Attempts {
 }
 
 /** What one attempt must look like, or only how long it may be. */
-export type AttemptForm = Constraint | { maxTokens: number };
+export type AttemptForm = SlotsConstraint | { maxTokens: number };
 
 /** One attempt for each form, with seeds counted up from the request's. All end early when the signal aborts. */
 export async function attemptAll(request: SkillRequest, forms: AttemptForm[], sampling: Sampling): Promise<Attempts> {

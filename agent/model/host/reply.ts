@@ -6,12 +6,12 @@ import { randomInt } from 'node:crypto';
 import { type Alphabet, allowedTokens, planSlots, type SlotPlan } from '../constraint.ts';
 import { randomFrom, sample } from '../sampling.ts';
 import type { TextStream, Tokenizer } from '../tokenizer.ts';
-import type { FinishReason, GenerateRequest } from '../types.ts';
+import { type FinishReason, type GenerateOptions, ModelError, type Prompt } from '../types.ts';
 import type { Lease } from './pages.ts';
 import { StopScanner } from './stop.ts';
 
 /** What crosses to the worker: a request without its signal. */
-export type ReplyRequest = Omit<GenerateRequest, 'signal'>;
+export type ReplyRequest = Prompt & Omit<GenerateOptions, 'signal'>;
 
 /** How many seeds an unseeded reply draws from; `crypto.randomInt` allows ranges below 2^48. */
 const SEEDS = 2 ** 47;
@@ -62,6 +62,7 @@ export class Reply {
     this.#maxTokens = Math.min(Math.max(1, Math.floor(request.maxTokens) || 1), context - prompt.length);
     this.#random = randomFrom(request.sampling.seed ?? randomInt(SEEDS));
     const alphabet: Alphabet = parts.tokenizer;
+    if (request.constraint?.kind === 'json') throw new ModelError('CONSTRAINT_UNSUPPORTED', 'JSON is not enforced yet');
     this.#slots = request.constraint && planSlots(request.constraint, alphabet);
     this.#stream = parts.tokenizer.stream();
     this.#stop = new StopScanner(request.stop ?? []);

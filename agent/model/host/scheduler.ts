@@ -64,7 +64,7 @@ export class Scheduler {
       throw new ModelError('BUSY', `${this.#waiting.length} replies are waiting`, { retryAfterMs });
     }
     const { tokenizer, config, engine } = this.#parts;
-    const prompt = tokenizer.renderChat(request.messages);
+    const prompt = 'messages' in request ? tokenizer.renderChat(request.messages) : tokenizer.encode(request.prompt);
     const context = Math.min(config.context, engine.pages * PAGE_TOKENS);
     if (prompt.length >= context)
       throw new ModelError('CONTEXT_TOO_LONG', `the prompt has ${prompt.length} tokens, the context holds ${context}`);

@@ -1,5 +1,5 @@
 /** A lower line to somebody's upper line: several tries under the rules, the likeliest kept, checked and shown. */
-import { type Constraint, ModelError, type Sampling } from '../../model/index.ts';
+import { ModelError, type Sampling, type SlotsConstraint } from '../../model/index.ts';
 import type { VerseReport } from '../../types.ts';
 import { type Attempts, attemptAll } from '../candidates.ts';
 import type { SkillEvent, SkillRequest } from '../types.ts';
@@ -40,7 +40,7 @@ export async function* couplet(request: SkillRequest, upper: string): AsyncGener
 /** The strictest constraint that some line can keep. */
 async function strictest(request: SkillRequest, upper: string): Promise<Attempts> {
   for (const strictness of STRICTNESS) {
-    const constraints = Array.from({ length: TRIES }, (): Constraint => coupletSlots(upper, strictness));
+    const constraints = Array.from({ length: TRIES }, (): SlotsConstraint => coupletSlots(upper, strictness));
     try {
       return await attemptAll(request, constraints, { ...SAMPLING, ...request.sampling });
     } catch (error) {

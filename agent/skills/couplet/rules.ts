@@ -2,7 +2,7 @@
  * The rules of a couplet, once as a constraint on decoding and once as a check of what came out; a property test holds
  * the two to each other. Pure. Parts of speech and sense are the model's business.
  */
-import type { Constraint, Slot } from '../../model/index.ts';
+import type { Slot, SlotsConstraint } from '../../model/index.ts';
 import type { VerseReport } from '../../types.ts';
 import { fits, LEVEL_CHARS, OBLIQUE_CHARS, toneOf } from '../prosody/index.ts';
 
@@ -33,7 +33,7 @@ function opposedPositions(chars: readonly string[]): number[] {
 }
 
 /** One slot a character of the upper line; its punctuation stands in the lower line as well. */
-export function coupletSlots(upper: string, strictness: Strictness): Constraint {
+export function coupletSlots(upper: string, strictness: Strictness): SlotsConstraint {
   const chars = [...upper];
   const level = STRICTNESS.indexOf(strictness);
   const opposed = new Set(level < 1 ? opposedPositions(chars) : []);

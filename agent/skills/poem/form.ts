@@ -2,7 +2,7 @@
  * 绝句 as slots: the four line types, 粘 and 对 between them, one level rhyme on the even lines, no 孤平, no 三平尾.
  * `+` stands for 平, `-` for 仄, `.` for either. Pure.
  */
-import type { Constraint, Slot } from '../../model/index.ts';
+import type { Slot, SlotsConstraint } from '../../model/index.ts';
 import { charsOfRhyme, LEVEL_CHARS, OBLIQUE_CHARS } from '../prosody/index.ts';
 
 export type Form = 5 | 7;
@@ -23,7 +23,7 @@ export const SCHEMES: readonly LineType[][] = [
 /** `句一，句二。\n句三，句四。` */
 const MARKS = ['，', '。\n', '，', '。'];
 
-export function poemSlots(form: Form, scheme: readonly LineType[], rhyme: string): Constraint {
+export function poemSlots(form: Form, scheme: readonly LineType[], rhyme: string): SlotsConstraint {
   const slots: Slot[] = [];
   const rhymed: number[] = [];
   scheme.forEach((type, line) => {
