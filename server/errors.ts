@@ -203,6 +203,16 @@ const MODEL = {
     zh: '按这个要求，小禾写不出来。换一个上联或要求试试。',
     en: 'Xiaohe cannot write under these rules. Try another line or other rules.',
   },
+  CONSTRAINT_UNSUPPORTED: {
+    status: 400,
+    zh: '这种格式要求小禾还不会遵守。请换一种更简单的格式。',
+    en: 'Xiaohe cannot keep to this kind of format. Please ask for a simpler one.',
+  },
+  REMOTE_FAILED: {
+    status: 502,
+    zh: '远程模型没有回答。请检查 XIAOHE_REMOTE_URL 指向的服务，然后点“重试”。',
+    en: 'The remote model did not answer. Check the server at XIAOHE_REMOTE_URL, then press Retry.',
+  },
   TOKEN_OUT_OF_RANGE: {
     status: 500,
     zh: '模型和词表对不上。请检查 XIAOHE_CHECKPOINT 目录是否完整。',

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pino, { type Logger } from 'pino';
-import type { ModelInfo } from '../agent/model/index.ts';
+import type { Model, ModelInfo } from '../agent/model/index.ts';
 import type { Student } from '../agent/types.ts';
 import { banner, bootFailure } from './banner.ts';
 import { type Config, PROJECT_ROOT, parseConfig } from './config.ts';
@@ -29,6 +29,8 @@ const VERSION = '0.1.0';
 export interface MindParts {
   student: Student;
   info: ModelInfo;
+  /** What the API serves. A student made for a test may have none. */
+  model?: Model;
   close(): Promise<void>;
 }
 
@@ -211,10 +213,11 @@ async function openOwnMind(config: Config, database: DatabaseHandle, log: Logger
     checkpoint: config.checkpoint,
     engine: config.engine,
     ...(config.threads && { threads: config.threads }),
+    ...(config.remote && { remote: config.remote }),
     log: report,
   });
   const student = createStudent({ model, db: database.pool, log: report });
-  return { student, info: model.info, close: () => model.close() };
+  return { student, model, info: model.info, close: () => model.close() };
 }
 
 function describe({ info: { checkpoint, engine }, student }: MindParts): NonNullable<Health['model']> {

@@ -12,7 +12,16 @@ export interface ModelOptions {
   engine: EngineChoice;
   /** Threads the `cpu` engine may use. */
   threads?: number;
+  /** The OpenAI-compatible server that thinks when `engine` is `remote`. */
+  remote?: RemoteOptions;
   log?: (level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>) => void;
+}
+
+/** `model` absent: the first one the server lists. */
+export interface RemoteOptions {
+  url: string;
+  model?: string;
+  key?: string;
 }
 
 export interface ModelInfo {
