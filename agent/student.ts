@@ -4,11 +4,21 @@
  */
 import { energyOf, startMeter } from './energy.ts';
 import { asks, asksAboutHer, extract, learn, type RecalledFact, recall, recordRecall } from './memory/index.ts';
-import { type Model, ModelError, type Sampling, XiaoheChatModel } from './model/index.ts';
-import { fitWindow, inLanguage, languageOf, type Said, systemPrompt, userPrompt } from './persona/index.ts';
+import { asRemote, type Model, ModelError, type Sampling, XiaoheChatModel } from './model/index.ts';
+import {
+  fitWindow,
+  GUEST_REACH,
+  guestPrompt,
+  inLanguage,
+  languageOf,
+  type Said,
+  systemPrompt,
+  userPrompt,
+} from './persona/index.ts';
 import { type Outcome, recordTurn, saysUnknown } from './progress.ts';
 import { mayBeSaid, screenIncoming } from './safety/index.ts';
 import { type ChosenSkill, chooseSkill, type ReplyUsage, type SkillRequest } from './skills/index.ts';
+import { createToolbox } from './tools/index.ts';
 import type { Database, Fact, Student, Turn, TurnEvent } from './types.ts';
 
 export interface StudentParts {
@@ -27,11 +37,17 @@ const TALK: Sampling = { temperature: 0.4, topK: 40, topP: 0.9, minP: 0.05, repe
 /** Just taught something, the right words are known: cool, and free to say them again (no penalty for repeating). */
 const RESTATE: Sampling = { temperature: 0.3, topK: 20, topP: 0.9, minP: 0.05, repetitionPenalty: 1 };
 
+/** A large model from elsewhere: what Qwen3's authors recommend for talk without thinking aloud. */
+const GUEST: Sampling = { temperature: 0.7, topK: 20, topP: 0.8, minP: 0, repetitionPenalty: 1 };
+
 const NO_USAGE: ReplyUsage = { promptTokens: 0, completionTokens: 0, firstTokenMs: 0, computeMs: 0 };
 
 export function createStudent({ model, db, clock = () => new Date(), log = () => {} }: StudentParts): Student {
   const chat = new XiaoheChatModel({ model });
   const cores = Math.max(1, model.info.engine.threads);
+  const remote = asRemote(model);
+  /** A large model that never was her: it is told who she is, and may use tools. */
+  const guest = remote && !remote.own ? remote : undefined;
 
   async function* turn(turn: Turn): AsyncGenerator<TurnEvent, void, undefined> {
     const started = performance.now();
@@ -61,17 +77,27 @@ export function createStudent({ model, db, clock = () => new Date(), log = () =>
       // Her own stop, so that a withheld reply stops computing too.
       const stop = new AbortController();
       const signal = AbortSignal.any([turn.signal, stop.signal]);
-      const prefer = skill.name === 'chat' ? preferenceOf(message.text, learned, recalled) : undefined;
+      // A guest is told what a good answer is, and answers once.
+      const prefer = skill.name === 'chat' && !guest ? preferenceOf(message.text, learned, recalled) : undefined;
       // Verse and careful answers bring sampling of their own.
       const free = skill.name === 'chat' && !prefer;
-      const sampling = { ...(free && (learned.length > 0 ? RESTATE : TALK)), ...turn.sampling };
-      const how = { sampling, signal, ...(prefer && { prefer }) };
-      for await (const event of answer(turn, skill, recalled, how)) {
+      const manner = guest ? GUEST : learned.length > 0 ? RESTATE : TALK;
+      const sampling = { ...(free && manner), ...turn.sampling };
+      const mayRemember = notices.length === 0;
+      const brain = guest && { remote: guest, toolbox: createToolbox({ db, turn, clock, mayRemember }) };
+      const how = { sampling, signal, ...(prefer && { prefer }), ...(brain && { brain }) };
+      for await (const event of answer(turn, skill, { recalled, learned }, how)) {
         if (event.type === 'end') {
           usage = event.usage;
           if (status === 'done' && event.stopped) status = 'stopped';
         } else if (event.type === 'verse') yield event;
-        else if (status !== 'withheld') {
+        else if (event.type === 'recall') {
+          recalled = rerank([...recalled, ...event.facts]);
+          yield { type: 'recall', facts: recalled.map(toFact) };
+        } else if (event.type === 'learned') {
+          learned = [...learned, ...event.facts];
+          yield { type: 'learned', facts: learned.map(toFact) };
+        } else if (status !== 'withheld') {
           text += event.text;
           if (mayBeSaid(text)) yield event;
           else {
@@ -91,7 +117,8 @@ export function createStudent({ model, db, clock = () => new Date(), log = () =>
     async function record(outcome: Outcome) {
       const { computeMs, ...tokens } = usage;
       const full = { ...tokens, totalMs: performance.now() - started };
-      const energy = energyOf(await meter.read(), computeMs, cores);
+      // This machine's counters say nothing of what another machine spent.
+      const energy = energyOf(remote ? null : await meter.read(), remote ? 0 : computeMs, cores);
       const row = {
         generation: turn.generation,
         scope,
@@ -118,21 +145,23 @@ export function createStudent({ model, db, clock = () => new Date(), log = () =>
   async function* answer(
     turn: Turn,
     skill: ChosenSkill,
-    recalled: RecalledFact[],
-    how: Pick<SkillRequest, 'sampling' | 'signal' | 'prefer'>,
+    { recalled, learned }: { recalled: RecalledFact[]; learned: Fact[] },
+    how: Pick<SkillRequest, 'sampling' | 'signal' | 'prefer' | 'brain'>,
   ) {
     const { message, speaker, shared } = turn;
     const before = turn.history.findLast(({ role, text }) => role === 'person' && /\p{L}/u.test(text));
     const language = languageOf(message.text, before && languageOf(before.text));
-    const system = systemPrompt(language, AGE, recalled);
+    const system = guest
+      ? guestPrompt(language, AGE, { recalled, learned, tools: guest.canCallTools !== false && skill.name === 'chat' })
+      : systemPrompt(language, AGE, recalled);
     const current = skill.prompt ?? userPrompt(message.text, speaker.name, shared);
     // Verse is asked for by itself, as it was trained.
-    const history =
-      skill.prompt === undefined ? inLanguage(turn.history, language).map((said) => toSaid(said, shared)) : [];
+    const spoken = guest ? turn.history : inLanguage(turn.history, language);
+    const history = skill.prompt === undefined ? spoken.map((said) => toSaid(said, shared)) : [];
     for (const window of [history, []]) {
-      const messages = await fitWindow(system, window, current, model.info.checkpoint.context);
+      const messages = await fitWindow(system, window, current, model.info.checkpoint.context, guest && GUEST_REACH);
       try {
-        yield* skill.reply({ model, chat, messages, ...how });
+        yield* skill.reply({ model, chat, messages, person: speaker.id, ...how });
         return;
       } catch (error) {
         if (!(error instanceof ModelError) || error.code !== 'CONTEXT_TOO_LONG' || window.length === 0) throw error;
@@ -141,6 +170,11 @@ export function createStudent({ model, db, clock = () => new Date(), log = () =>
   }
 
   return { age: AGE, turn };
+}
+
+/** Each fact once, ranked in the order in which it came to mind. */
+function rerank(facts: readonly RecalledFact[]): RecalledFact[] {
+  return [...new Map(facts.map((fact) => [fact.id, fact])).values()].map((fact, i) => ({ ...fact, rank: i + 1 }));
 }
 
 function names(reply: string, { object }: RecalledFact): boolean {

@@ -69,7 +69,10 @@ export type TurnEvent =
       energy: Energy;
     };
 
-/** Xiaohe's mind. Events come in the order of `TurnEvent`; what breaks is thrown as `ModelError` or a database error. */
+/**
+ * Xiaohe's mind. Events come in the order of `TurnEvent`; a remote brain may learn and recall again while it speaks, and
+ * each such event names all facts so far. What breaks is thrown as `ModelError` or a database error.
+ */
 export interface Student {
   readonly age: number;
   turn(turn: Turn): AsyncGenerator<TurnEvent, void, undefined>;

@@ -16,12 +16,8 @@ export function banner(about: {
     ['地址 address', about.url],
     ...(model
       ? ([
-          ['引擎 engine', `${model.engine.name} · ${model.engine.device}${model.engine.gpu ? ' · GPU' : ' · no GPU'}`],
-          [
-            '模型 model',
-            `${model.checkpoint.name} ${model.checkpoint.version} · ${(model.checkpoint.parameters / MILLION).toFixed(1)} M ` +
-              `(${(model.checkpoint.activeParameters / MILLION).toFixed(1)} M active) · ${model.checkpoint.sha256.slice(0, 12)}`,
-          ],
+          ['引擎 engine', `${model.engine.name} · ${model.engine.device}${gpuInWords(model)}`],
+          ['模型 model', `${model.checkpoint.name} ${model.checkpoint.version}${sizeInWords(model)}`],
         ] satisfies [string, string][])
       : []),
     ['数据 database', about.database],
@@ -36,6 +32,19 @@ export function banner(about: {
     '  停止 stop       Ctrl+C',
     '',
   ].join('\n');
+}
+
+/** What computes on another machine is not known here. */
+function gpuInWords({ engine }: ModelInfo): string {
+  if (engine.name === 'remote') return '';
+  return engine.gpu ? ' · GPU' : ' · no GPU';
+}
+
+/** Nothing, where a remote server does not say. */
+function sizeInWords({ checkpoint: { parameters, activeParameters, sha256 } }: ModelInfo): string {
+  const millions = (count: number) => `${(count / MILLION).toFixed(1)} M`;
+  const active = activeParameters > 0 ? ` (${millions(activeParameters)} active)` : '';
+  return `${parameters > 0 ? ` · ${millions(parameters)}${active}` : ''}${sha256 && ` · ${sha256.slice(0, 12)}`}`;
 }
 
 /** Han characters take two columns of a terminal. */

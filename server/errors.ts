@@ -155,6 +155,46 @@ const OWN = {
     zh: '小禾刚醒，还在翻开课本。你的消息已经存好，马上回答。',
     en: 'Xiaohe has just woken up and is opening her books. Your message is kept and will be answered shortly.',
   },
+  API_KEYS_UNSET: {
+    status: 401,
+    zh: '这台服务器还没有 API 密钥。请运行 openssl rand -hex 24 生成一个，写进设置 XIAOHE_API_KEYS，然后重启服务器。',
+    en: 'This server has no API key yet. Make one with `openssl rand -hex 24`, put it into the setting XIAOHE_API_KEYS and restart the server.',
+  },
+  API_KEY_WRONG: {
+    status: 401,
+    zh: 'API 密钥缺失或不对。请发送请求头 Authorization: Bearer <密钥>；管理员可用 openssl rand -hex 24 生成密钥，写进 XIAOHE_API_KEYS。',
+    en: 'The API key is missing or wrong. Send the header Authorization: Bearer <key>; whoever runs the server makes keys with `openssl rand -hex 24` and puts them into XIAOHE_API_KEYS.',
+  },
+  API_MODEL_UNKNOWN: {
+    status: 404,
+    zh: '没有这个模型。GET /v1/models 会列出可用的模型。',
+    en: 'There is no such model. GET /v1/models lists what is served.',
+  },
+  API_URL_UNKNOWN: {
+    status: 404,
+    zh: 'API 没有这个地址。请检查路径和方法。',
+    en: 'The API has no such address. Check the path and the method.',
+  },
+  API_BODY_BROKEN: {
+    status: 400,
+    zh: '请求体不是有效的 JSON。',
+    en: 'The request body is not valid JSON.',
+  },
+  API_BODY_TOO_LARGE: {
+    status: 413,
+    zh: '请求体太大了，最多 1 MiB。',
+    en: 'The request body is too large; 1 MiB at most.',
+  },
+  API_NOT_JSON: {
+    status: 415,
+    zh: '请用 JSON 发送请求，并带上请求头 Content-Type: application/json。',
+    en: 'Send the request as JSON, with the header Content-Type: application/json.',
+  },
+  API_NOT_READY: {
+    status: 503,
+    zh: '服务器正在启动或停止，模型还不能回答。请过几秒再试。',
+    en: 'The server is starting or stopping and the model cannot answer yet. Try again in a few seconds.',
+  },
   SHUTTING_DOWN: {
     status: 503,
     zh: '服务器正在重启，请过几秒再试。你写的内容还在。',
@@ -212,6 +252,26 @@ const MODEL = {
     status: 502,
     zh: '远程模型没有回答。请检查 XIAOHE_REMOTE_URL 指向的服务，然后点“重试”。',
     en: 'The remote model did not answer. Check the server at XIAOHE_REMOTE_URL, then press Retry.',
+  },
+  EXPORT_EXISTS: {
+    status: 409,
+    zh: '那里已经有东西了，没有改动它。请换一个位置，或加上 --force 覆盖。',
+    en: 'Something is already there and was left as it is. Choose another place, or add --force to overwrite it.',
+  },
+  EXPORT_FAILED: {
+    status: 500,
+    zh: '导出没有写成，也没有留下半个文件。请检查目录是否存在、可写，磁盘是否还有空间。',
+    en: 'The export could not be written; no half-written file was left. Check that the folder exists and is writable and that the disk has room.',
+  },
+  PICTURE_UNREADABLE: {
+    status: 400,
+    zh: '这张图片读不出来，可能已损坏或不是 PNG。请换一张，或重新画一张再发。',
+    en: 'This picture cannot be read; it may be damaged or not a PNG. Send another one, or draw it again.',
+  },
+  PICTURE_TOO_LARGE: {
+    status: 413,
+    zh: '这张图片太大了，最多 400 万像素。请缩小后再发。',
+    en: 'This picture is too large; 4 megapixels at most. Make it smaller and send it again.',
   },
   TOKEN_OUT_OF_RANGE: {
     status: 500,

@@ -21,6 +21,8 @@ export interface XiaoheCallOptions extends BaseChatModelCallOptions {
   sampling?: Partial<Sampling>;
   constraint?: Constraint;
   maxTokens?: number;
+  /** Whose turn in the queue this is. */
+  person?: string;
 }
 export interface XiaoheChatModelFields extends BaseChatModelParams {
   model: Model;
@@ -87,13 +89,14 @@ export class XiaoheChatModel extends BaseChatModel<XiaoheCallOptions> {
   }
 
   #request(messages: BaseMessage[], options: this['ParsedCallOptions']): GenerateRequest {
-    const { sampling, constraint, maxTokens, stop, signal } = options;
+    const { sampling, constraint, maxTokens, person, stop, signal } = options;
     return {
       messages: messages.map(toChatMessage),
       maxTokens: maxTokens ?? this.#maxTokens,
       sampling: { ...this.#sampling, ...sampling },
       ...(stop && { stop }),
       ...(constraint && { constraint }),
+      ...(person !== undefined && { person }),
       ...(signal && { signal }),
     };
   }

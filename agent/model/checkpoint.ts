@@ -2,22 +2,31 @@
  * A checkpoint directory, opened and checked: configuration, and every tensor as a view over shared memory, so that
  * engine threads read the same bytes. Shipped weights are Q8_0 (int8 in blocks of 32 along the last dimension, one fp16
  * scale a block, stored as `NAME` I8 [rows, cols] and `NAME.scale` F16 [rows, cols/32]); plain F32, F16 and BF16
- * directories, sharded or not, open as well.
+ * directories, sharded or not, open as well, with every expert by itself or all of a layer in one tensor.
  *
  * Everything wrong with a file is found here, before an engine starts, and named: file, tensor, reason.
  */
 import { createHash } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type CheckpointConfig, countParameters, parseConfig, tensorShapes } from './config.ts';
-import { DTYPE_BYTES, headerBytes, LENGTH_BYTES, parseHeader, type TensorEntry } from './safetensors.ts';
+import { DTYPE_BYTES, type TensorEntry } from './safetensors.ts';
 import { ModelError } from './types.ts';
+import {
+  broken,
+  checkFinite,
+  halfToFloat,
+  halfWords,
+  readJson,
+  readWeights,
+  toFloat32,
+  type WeightsFile,
+} from './weights.ts';
+
+export { halfToFloat } from './weights.ts';
 
 /** Weights that share one scale, as in llama.cpp's Q8_0. */
 export const BLOCK = 32;
-/** Weights are read in pieces, so that a cancelled or failing disk is noticed and the hash is taken on the way. */
-const READ_BYTES = 1 << 22;
 
 export interface QuantisedTensor {
   rows: number;
@@ -48,12 +57,6 @@ export interface Checkpoint {
   float(name: string): FloatTensor;
 }
 
-interface WeightsFile {
-  path: string;
-  memory: SharedArrayBuffer;
-  table: Map<string, TensorEntry>;
-}
-
 export async function openCheckpoint(directory: string): Promise<Checkpoint> {
   const config = parseConfig(
     await readJson(join(directory, 'config.json'), true),
@@ -68,7 +71,7 @@ export async function openCheckpoint(directory: string): Promise<Checkpoint> {
     for (const [name, entry] of file.table) {
       const twice = found.get(name);
       if (twice) broken(file.path, name, `also stored in ${twice.file.path}`);
-      found.set(name, { file, entry });
+      for (const [part, view] of apart(name, entry)) found.set(part, { file, entry: view });
     }
   }
   checkTensors(config, found, files[0]!.path);
@@ -114,41 +117,6 @@ export function dequantise({ values, scales }: QuantisedTensor): Float32Array {
   return out;
 }
 
-/** IEEE 754 half precision, from its bit pattern. */
-export function halfToFloat(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-function broken(file: string, tensor: string, reason: string): never {
-  throw new ModelError('CHECKPOINT_BROKEN', `${file}: tensor ${tensor}: ${reason}`);
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
-}
-
-async function readJson(path: string, required: boolean): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    if (isMissing(cause) && !required) return undefined;
-    throw new ModelError(isMissing(cause) ? 'CHECKPOINT_MISSING' : 'CHECKPOINT_BROKEN', `cannot read ${path}`, {
-      cause,
-    });
-  }
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new ModelError('CHECKPOINT_BROKEN', `${path}: not JSON`, { cause });
-  }
-}
-
 const Index = z.object({ weight_map: z.record(z.string(), z.string().regex(/^[^/\\]+\.safetensors$/)) });
 
 async function weightFiles(directory: string): Promise<string[]> {
@@ -156,32 +124,27 @@ async function weightFiles(directory: string): Promise<string[]> {
   const index = await readJson(path, false);
   if (index === undefined) return ['model.safetensors'];
   const parsed = Index.safeParse(index);
-  if (!parsed.success) throw new ModelError('CHECKPOINT_BROKEN', `${path}: not a safetensors index`);
-  return [...new Set(Object.values(parsed.data.weight_map))].sort();
+  const files = new Set(Object.values(parsed.data?.weight_map ?? {}));
+  if (files.size === 0)
+    throw new ModelError('CHECKPOINT_BROKEN', `${path}: not an index of safetensors files in this directory`);
+  return [...files].sort();
 }
 
-async function readWeights(path: string, hash: ReturnType<typeof createHash>): Promise<WeightsFile> {
-  const file = await open(path, 'r').catch((cause: unknown) => {
-    throw new ModelError(isMissing(cause) ? 'CHECKPOINT_MISSING' : 'CHECKPOINT_BROKEN', `cannot read ${path}`, {
-      cause,
-    });
-  });
-  try {
-    const size = (await file.stat()).size;
-    const memory = new SharedArrayBuffer(size);
-    for (let at = 0; at < size; ) {
-      const { bytesRead } = await file.read(new Uint8Array(memory, at, Math.min(READ_BYTES, size - at)));
-      if (bytesRead === 0) throw new ModelError('CHECKPOINT_BROKEN', `${path}: ended at byte ${at} of ${size}`);
-      hash.update(new Uint8Array(memory, at, bytesRead));
-      at += bytesRead;
-    }
-    // Text decoding refuses shared memory, so the header is copied out.
-    const prefix = new Uint8Array(memory, 0, Math.min(LENGTH_BYTES, size)).slice();
-    const header = new Uint8Array(memory, LENGTH_BYTES, headerBytes(path, prefix, size)).slice();
-    return { path, memory, table: parseHeader(path, header, size) };
-  } finally {
-    await file.close();
-  }
+/** A layer's experts as transformers keeps them in memory: gate rows, then up rows, of one after the other. */
+const MERGED = /^(.*\.mlp\.experts\.)(gate_up_proj|down_proj)$/;
+
+/** The tensor itself, or, of merged experts, a view for each expert's matrices under the names they have alone. */
+function apart(name: string, entry: TensorEntry): [string, TensorEntry][] {
+  const [, prefix, kind] = MERGED.exec(name) ?? [];
+  const [experts, rows, cols] = entry.shape;
+  if (prefix === undefined || experts === undefined || rows === undefined || cols === undefined) return [[name, entry]];
+  const matrices = kind === 'gate_up_proj' ? ['gate_proj', 'up_proj'] : ['down_proj'];
+  const height = Math.floor(rows / matrices.length);
+  const bytes = height * cols * DTYPE_BYTES[entry.dtype];
+  return Array.from({ length: experts * matrices.length }, (_, i) => [
+    `${prefix}${Math.floor(i / matrices.length)}.${matrices[i % matrices.length]}.weight`,
+    { dtype: entry.dtype, shape: [height, cols], begin: entry.begin + i * bytes, bytes },
+  ]);
 }
 
 /** Every tensor of the network is present, in a shape and type it can be computed with, and made of numbers. */
@@ -211,38 +174,4 @@ function checkTensors(
       broken(scale.file.path, `${name}.scale`, `is ${scale.entry.dtype} [${scale.entry.shape}], not F16 [${wanted}]`);
     checkFinite(scale.file, `${name}.scale`, scale.entry);
   }
-}
-
-/** Bits that are all set in an infinity or a NaN. */
-const EXPONENT = { F16: 0x7c00, BF16: 0x7f80, F32: 0x7f800000, I8: 0 };
-
-function checkFinite(file: WeightsFile, name: string, entry: TensorEntry): void {
-  const mask = EXPONENT[entry.dtype];
-  const words = entry.dtype === 'F32' ? new Uint32Array(toFloat32(file, entry).slice().buffer) : halfWords(file, entry);
-  const at = words.findIndex((word) => (word & mask) === mask);
-  if (at >= 0) broken(file.path, name, `element ${at} is not a finite number`);
-}
-
-/** 16-bit words of an entry: a view where the file aligned it, a copy where it did not. */
-function halfWords(file: WeightsFile, entry: TensorEntry): Uint16Array {
-  if (entry.begin % 2 === 0) return new Uint16Array(file.memory, entry.begin, entry.bytes / 2);
-  return new Uint16Array(new Uint8Array(file.memory, entry.begin, entry.bytes).slice().buffer);
-}
-
-function toFloat32(file: WeightsFile, entry: TensorEntry): Float32Array {
-  const count = entry.bytes / DTYPE_BYTES[entry.dtype];
-  if (entry.dtype === 'F32') {
-    if (entry.begin % 4 === 0) return new Float32Array(file.memory, entry.begin, count);
-    return new Float32Array(new Uint8Array(file.memory, entry.begin, entry.bytes).slice().buffer);
-  }
-  const words = halfWords(file, entry);
-  const out = new Float32Array(count);
-  if (entry.dtype === 'F16') {
-    for (let i = 0; i < count; i++) out[i] = halfToFloat(words[i]!);
-    return out;
-  }
-  // bfloat16 is the upper half of a float32.
-  const bits = new Uint32Array(out.buffer);
-  for (let i = 0; i < count; i++) bits[i] = words[i]! << 16;
-  return out;
 }

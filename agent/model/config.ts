@@ -30,6 +30,10 @@ export interface CheckpointConfig {
 }
 
 const size = z.int().positive();
+/** Layers and experts are listed one by one; no network has more, and a broken number must not fill the memory. */
+const listed = size.max(10_000);
+/** Of all layers together. */
+const MOST_EXPERTS = 1_000_000;
 const tokens = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish();
 const off = (what: string) => z.literal([false, null], { error: `${what} is not supported` }).optional();
 
@@ -39,12 +43,13 @@ const Config = z.object({
     .refine((names) => names.includes('Qwen3MoeForCausalLM'), 'only Qwen3MoeForCausalLM is supported'),
   model_type: z.literal('qwen3_moe', { error: 'only model_type qwen3_moe is supported' }),
   hidden_size: size,
-  num_hidden_layers: size,
+  num_hidden_layers: listed,
   num_attention_heads: size,
   num_key_value_heads: size,
   head_dim: size.multipleOf(2, { error: 'RoPE turns pairs, so head_dim must be even' }),
-  num_experts: size,
-  num_local_experts: size.optional(),
+  // transformers 5 writes the second name only, vLLM and llama.cpp read the first.
+  num_experts: listed.optional(),
+  num_local_experts: listed.optional(),
   num_experts_per_tok: size,
   moe_intermediate_size: size,
   vocab_size: size,
@@ -88,10 +93,13 @@ export function parseConfig(config: unknown, generation: unknown, directory: str
   };
   if (c.num_attention_heads % c.num_key_value_heads !== 0)
     refuse(`${c.num_attention_heads} heads cannot share ${c.num_key_value_heads} key-value heads evenly`);
-  if (c.num_experts_per_tok > c.num_experts)
-    refuse(`num_experts_per_tok ${c.num_experts_per_tok} exceeds num_experts ${c.num_experts}`);
-  if (c.num_local_experts !== undefined && c.num_local_experts !== c.num_experts)
-    refuse(`num_local_experts ${c.num_local_experts} contradicts num_experts ${c.num_experts}`);
+  const experts = c.num_experts ?? c.num_local_experts ?? refuse('num_experts is missing');
+  if (c.num_hidden_layers * experts > MOST_EXPERTS)
+    refuse(`${c.num_hidden_layers} layers of ${experts} experts are more than any network has`);
+  if (c.num_experts_per_tok > experts)
+    refuse(`num_experts_per_tok ${c.num_experts_per_tok} exceeds num_experts ${experts}`);
+  if (c.num_local_experts !== undefined && c.num_local_experts !== experts)
+    refuse(`num_local_experts ${c.num_local_experts} contradicts num_experts ${experts}`);
   const ropeTheta = c.rope_parameters?.rope_theta ?? c.rope_theta ?? refuse('rope_theta is missing');
   if (c.rope_theta !== undefined && c.rope_theta !== ropeTheta)
     refuse(`rope_theta ${c.rope_theta} contradicts rope_parameters.rope_theta ${ropeTheta}`);
@@ -106,7 +114,7 @@ export function parseConfig(config: unknown, generation: unknown, directory: str
     heads: c.num_attention_heads,
     kvHeads: c.num_key_value_heads,
     headDim: c.head_dim,
-    experts: c.num_experts,
+    experts,
     expertsPerToken: c.num_experts_per_tok,
     expertWidth: c.moe_intermediate_size,
     vocabulary: c.vocab_size,

@@ -3,6 +3,7 @@
  *
  * FastMoE's idea: count rows an expert, permute them so that an expert's rows lie together, one product an expert,
  * permute back. The obvious loop (every expert over a masked copy of all rows) does experts ÷ top-k times the work.
+ * This is for inference; `trainable-experts.ts` is the same with gradients.
  */
 import { multiplyEach, type Weight } from './product.ts';
 
@@ -28,19 +29,27 @@ export interface Routing {
 }
 
 /** Softmax over all experts, top-k, divided by the sum of the chosen. Equal scores go to the lower expert. */
-export function route(x: Float32Array, mixture: Mixture): Routing {
-  const { router, hidden, expertsPerToken: k } = mixture;
+export function route(x: Float32Array, { router, hidden, expertsPerToken }: Mixture): Routing {
   const experts = router.length / hidden;
-  const rows = x.length / hidden;
+  const scores = new Float64Array((x.length / hidden) * experts);
+  for (let a = 0, at = 0; a < x.length; a += hidden) {
+    for (let b = 0; b < router.length; b += hidden, at++) {
+      let score = 0;
+      for (let i = 0; i < hidden; i++) score += x[a + i]! * router[b + i]!;
+      scores[at] = score;
+    }
+  }
+  return chooseExperts(scores, experts, expertsPerToken);
+}
+
+/** The routing of given scores, [rows × experts]. */
+export function chooseExperts(all: Float64Array | Float32Array, experts: number, k: number): Routing {
+  const rows = all.length / experts;
   const chosen = new Int32Array(rows * k);
   const weights = new Float32Array(rows * k);
   const scores = new Float64Array(experts);
   for (let row = 0; row < rows; row++) {
-    for (let e = 0; e < experts; e++) {
-      let score = 0;
-      for (let i = 0, a = row * hidden, b = e * hidden; i < hidden; i++) score += x[a + i]! * router[b + i]!;
-      scores[e] = score;
-    }
+    scores.set(all.subarray(row * experts, (row + 1) * experts));
     let best = 0;
     let sum = 0;
     for (let slot = 0; slot < k; slot++) {

@@ -3,7 +3,8 @@
  * incremental decoder.
  *
  * What a person typed can never become a special token: the BPE knows no special tokens at all, so `<|im_end|>` in a
- * message is encoded as the ordinary characters `<`, `|`, … Special tokens enter a prompt only from `renderChat`.
+ * message is encoded as the ordinary characters `<`, `|`, … Special tokens enter a prompt only from `renderChat`, and from
+ * `encodePrompt`, which is for raw prompts of engineers.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,13 +23,19 @@ export interface Tokenizer {
   encode(text: string): number[];
   /** A ChatML prompt that ends where the assistant begins to speak. */
   renderChat(messages: ChatMessage[]): number[];
+  /** Text in which special tokens, spelt out, are themselves: for prompts of engineers, never for what a person typed. */
+  encodePrompt(text: string): number[];
   decode(tokens: Iterable<number>): string;
+  /** One token by itself: its text, with U+FFFD for bytes that are no whole character, or a special token's name. */
+  nameOf(token: number): string;
   /** A fresh incremental decoder for one reply. */
   stream(): TextStream;
   /** Every character that is exactly one token, by character. */
   readonly characters: ReadonlyMap<string, number>;
   /** Tokens of the Han characters among `characters`, ascending. */
   readonly han: readonly number[];
+  /** The bytes of every ordinary token. */
+  readonly bytes: ReadonlyMap<number, Uint8Array>;
   /** Ids of all special tokens. */
   readonly special: ReadonlySet<number>;
 }
@@ -73,6 +80,13 @@ function buildTokenizer(json: unknown, vocabulary: number): Tokenizer {
 
   const encode = (text: string) => (text === '' ? [] : bytePairs.encode(toUSVString(text)).ids);
   const newline = encode('\n');
+  const names = new Map([...special].map(([name, id]) => [id, name]));
+  const marks = new RegExp(
+    `(${[...special.keys()]
+      .sort((a, b) => b.length - a.length)
+      .map(literally)
+      .join('|')})`,
+  );
   const characters = singleCharacters(bytes);
   const stream = (): TextStream => {
     const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -84,11 +98,15 @@ function buildTokenizer(json: unknown, vocabulary: number): Tokenizer {
       const turns = messages.flatMap(({ role, content }) => [start, ...encode(`${role}\n${content}`), end, ...newline]);
       return [...turns, start, ...encode('assistant\n')];
     },
+    // Splitting by a group keeps what it matched, at every odd place.
+    encodePrompt: (text) => text.split(marks).flatMap((part, i) => (i % 2 ? special.get(part)! : encode(part))),
     decode(tokens) {
       const { push } = stream();
       return Array.from(tokens, push).join('');
     },
+    nameOf: (token) => names.get(token) ?? new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.get(token)),
     stream,
+    bytes,
     characters,
     han: [...characters]
       .filter(([character]) => HAN.test(character))
@@ -99,6 +117,7 @@ function buildTokenizer(json: unknown, vocabulary: number): Tokenizer {
 }
 
 const NO_BYTES = new Uint8Array();
+const literally = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 const HAN = /^\p{Unified_Ideograph}$/u;
 
 /** GPT-2's printable alphabet for bytes: printable Latin-1 stands for itself, the other 68 bytes start at U+0100. */

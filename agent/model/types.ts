@@ -196,6 +196,10 @@ export type ModelErrorCode =
   | 'CONSTRAINT_UNSUPPORTED'
   | 'TOKEN_OUT_OF_RANGE'
   | 'REMOTE_FAILED'
+  | 'PICTURE_UNREADABLE'
+  | 'PICTURE_TOO_LARGE'
+  | 'EXPORT_EXISTS'
+  | 'EXPORT_FAILED'
   | 'BUSY';
 
 /** Every error this layer throws on purpose. `message` is for engineers; the server words it for people by `code`. */

@@ -12,6 +12,14 @@ const EXCHANGES = 6;
 const RESERVED = 288;
 /** Tokens a prompt may have at most. Six short exchanges need about 300; every 100 more cost a quarter second of prefill on one core. */
 const WINDOW_TOKENS = 448;
+/** How far back a prompt reaches. */
+export interface Reach {
+  exchanges: number;
+  tokens: number;
+}
+const OWN_REACH: Reach = { exchanges: EXCHANGES, tokens: WINDOW_TOKENS };
+/** A large model from elsewhere follows a long conversation; beyond this it only costs. */
+export const GUEST_REACH: Reach = { exchanges: 20, tokens: 4_000 };
 /** Tokens of role marks around each message. */
 const MARKS = 5;
 
@@ -67,8 +75,9 @@ export async function fitWindow(
   history: readonly Said[],
   current: string,
   context: number,
+  reach: Reach = OWN_REACH,
 ): Promise<ChatMessage[]> {
-  const budget = Math.min(WINDOW_TOKENS, context - RESERVED);
+  const budget = Math.min(reach.tokens, context - RESERVED);
   const said = merge([...history, { role: 'person', text: current }]);
   const last = said.pop()!;
   // An overlong message keeps its end, where the question usually stands.
@@ -76,7 +85,7 @@ export async function fitWindow(
   const messages: BaseMessage[] = [
     new SystemMessage(system),
     ...said
-      .slice(-2 * EXCHANGES)
+      .slice(-2 * reach.exchanges)
       .map(({ role, text }) => (role === 'person' ? new HumanMessage(text) : new AIMessage(text))),
     new HumanMessage(tail(last.text, room)),
   ];

@@ -7,7 +7,7 @@ import type { ReplyUsage, SkillRequest } from './types.ts';
 
 export interface Attempt {
   text: string;
-  /** Mean log-probability a token, natural logarithm. */
+  /** Mean log-probability a token, natural logarithm. 0 for all where a remote model gives none: then other merits decide. */
   logprob: number;
 }
 
@@ -19,11 +19,14 @@ export interface Attempts {
 /** What one attempt must look like, or only how long it may be. */
 export type AttemptForm = SlotsConstraint | { maxTokens: number };
 
+/** An attempt that failed: never chosen. */
+const LOST = { text: '', logprob: Number.NEGATIVE_INFINITY, usage: undefined };
+
 /** One attempt for each form, with seeds counted up from the request's. All end early when the signal aborts. */
 export async function attemptAll(request: SkillRequest, forms: AttemptForm[], sampling: Sampling): Promise<Attempts> {
-  const { model, messages, signal } = request;
+  const { model, messages, person, signal } = request;
   const seed = request.sampling.seed ?? Math.floor(Math.random() * 2 ** 31);
-  const runs = await Promise.all(
+  const tried = await Promise.allSettled(
     forms.map(async (form, i) => {
       let text = '';
       let sum = 0;
@@ -32,6 +35,7 @@ export async function attemptAll(request: SkillRequest, forms: AttemptForm[], sa
       const length = 'slots' in form ? { maxTokens: form.slots.length + 1, constraint: form } : form;
       for await (const event of model.generate({
         messages,
+        person,
         sampling: { ...sampling, seed: seed + i },
         ...length,
         signal,
@@ -46,9 +50,14 @@ export async function attemptAll(request: SkillRequest, forms: AttemptForm[], sa
           usage = event.usage;
         }
       }
-      return { text, logprob: tokens > 0 ? sum / tokens : Number.NEGATIVE_INFINITY, usage };
+      const mean = tokens > 0 ? sum / tokens : Number.NEGATIVE_INFINITY;
+      return { text, logprob: Number.isNaN(mean) ? 0 : mean, usage };
     }),
   );
+  const runs = tried.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : LOST));
+  // Over a network one of several may fail, or find no words that fit; what the others said still counts.
+  const failures = tried.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  if (failures.length === tried.length) throw failures[0];
   const total: ReplyUsage = { promptTokens: 0, completionTokens: 0, firstTokenMs: 0, computeMs: 0 };
   for (const { usage } of runs) {
     if (!usage) continue;

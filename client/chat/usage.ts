@@ -27,8 +27,11 @@ export function usageRows(generation: Generation, { t, number, whole }: Wording)
     rows.push({ name: t.usage.total, value: duration(usage.totalMs, number) });
     const speed = tokensPerSecond(usage.completionTokens, usage.totalMs - usage.firstTokenMs);
     if (speed !== undefined) rows.push({ name: t.usage.speed, value: t.usage.speedValue(number(speed)) });
-    rows.push({ name: t.usage.energy, value: `${number(usage.energyJ)} J`, note });
-    rows.push({ name: t.usage.carbon, value: `${number(usage.gco2e)} gCO₂e`, note });
+    // What another machine spent on a reply is not known here, and 0 would be a lie.
+    if (!generation.engine.startsWith('remote')) {
+      rows.push({ name: t.usage.energy, value: `${number(usage.energyJ)} J`, note });
+      rows.push({ name: t.usage.carbon, value: `${number(usage.gco2e)} gCO₂e`, note });
+    }
   }
   rows.push({ name: t.usage.skill, value: t.skill[generation.skill] });
   rows.push({ name: t.usage.checkpoint, value: generation.checkpoint });

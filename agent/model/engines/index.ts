@@ -1,6 +1,6 @@
 /**
- * Choosing an engine. `auto` takes the first that really opens: TensorFlow on a GPU, then our own int8 engine, then
- * TensorFlow.js's wasm. An engine asked for by name opens or fails; it is never quietly replaced.
+ * Choosing an engine. `auto` takes the first that really opens: TensorFlow on a GPU, WebGPU on a GPU, then our own int8
+ * engine, then TensorFlow.js's wasm. An engine asked for by name opens or fails; it is never quietly replaced.
  */
 import type { Checkpoint } from '../checkpoint.ts';
 import { type Engine, type EngineChoice, type EngineName, ModelError, type ModelOptions } from '../types.ts';
@@ -15,6 +15,7 @@ export interface EngineOptions {
 /** Fastest first. */
 const AUTO: { name: EngineName; gpuOnly: boolean }[] = [
   { name: 'tensorflow', gpuOnly: true },
+  { name: 'webgpu', gpuOnly: true },
   { name: 'cpu', gpuOnly: false },
   { name: 'wasm', gpuOnly: false },
 ];
@@ -51,11 +52,12 @@ async function open(
       return openCpuEngine(checkpoint, options);
     }
     case 'tensorflow':
+    case 'webgpu':
     case 'wasm': {
       const { openTfjsEngine } = await import('./tfjs/index.ts');
       return openTfjsEngine(name, checkpoint, { pages: options.pages, gpuOnly });
     }
     default:
-      throw new ModelError('ENGINE_UNAVAILABLE', `${name} is not built into this version`);
+      throw new ModelError('ENGINE_UNAVAILABLE', `${name} computes elsewhere: it is no engine of this process`);
   }
 }

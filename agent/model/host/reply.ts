@@ -3,10 +3,10 @@
  * what it draws does not depend on who else is in the batch.
  */
 import { randomInt } from 'node:crypto';
-import { type Alphabet, allowedTokens, planSlots, type SlotPlan } from '../constraint.ts';
-import { randomFrom, sample } from '../sampling.ts';
+import type { Constraints, Guide } from '../constraint/index.ts';
+import { likeliest, randomFrom, type Span, sample } from '../sampling.ts';
 import type { TextStream, Tokenizer } from '../tokenizer.ts';
-import { type FinishReason, type GenerateOptions, ModelError, type Prompt } from '../types.ts';
+import { type Alternative, type FinishReason, type GenerateOptions, ModelError, type Prompt } from '../types.ts';
 import type { Lease } from './pages.ts';
 import { StopScanner } from './stop.ts';
 
@@ -15,23 +15,28 @@ export type ReplyRequest = Prompt & Omit<GenerateOptions, 'signal'>;
 
 /** How many seeds an unseeded reply draws from; `crypto.randomInt` allows ranges below 2^48. */
 const SEEDS = 2 ** 47;
+/** As the OpenAI API: more alternatives are noise. */
+const MOST_ALTERNATIVES = 20;
 
 export interface ReplyParts {
   tokenizer: Tokenizer;
+  constraints: Constraints;
   endTokens: ReadonlySet<number>;
-  /** Special tokens that are no part of a text and do not end it. */
-  banned: readonly number[];
+  /** Tokens a reply may be made of: all but the special ones that do not end it. */
+  speakable: readonly Span[];
 }
 
 export interface Said {
   token: number;
   text: string;
   logprob: number;
+  top?: Alternative[];
   finish: FinishReason | undefined;
 }
 
 export class Reply {
   readonly id: number;
+  readonly person: string | undefined;
   /** Prompt, then what was said so far. */
   readonly tokens: number[];
   readonly promptTokens: number;
@@ -47,23 +52,24 @@ export class Reply {
   readonly #parts: ReplyParts;
   readonly #maxTokens: number;
   readonly #random: () => number;
-  readonly #slots: SlotPlan | undefined;
+  readonly #guide: Guide | undefined;
+  readonly #alternatives: number;
   readonly #stream: TextStream;
   readonly #stop: StopScanner;
   readonly #used = new Set<number>();
 
-  /** Throws CONSTRAINT_IMPOSSIBLE. `context` bounds prompt and reply together. */
+  /** Throws CONSTRAINT_*. `context` bounds prompt and reply together. */
   constructor(id: number, prompt: number[], request: ReplyRequest, parts: ReplyParts, context: number) {
     this.id = id;
+    this.person = request.person;
     this.tokens = prompt;
     this.promptTokens = prompt.length;
     this.#request = request;
     this.#parts = parts;
     this.#maxTokens = Math.min(Math.max(1, Math.floor(request.maxTokens) || 1), context - prompt.length);
     this.#random = randomFrom(request.sampling.seed ?? randomInt(SEEDS));
-    const alphabet: Alphabet = parts.tokenizer;
-    if (request.constraint?.kind === 'json') throw new ModelError('CONSTRAINT_UNSUPPORTED', 'JSON is not enforced yet');
-    this.#slots = request.constraint && planSlots(request.constraint, alphabet);
+    this.#guide = request.constraint && parts.constraints.begin(request.constraint);
+    this.#alternatives = Math.min(MOST_ALTERNATIVES, Math.max(0, Math.floor(request.topLogprobs ?? 0) || 0));
     this.#stream = parts.tokenizer.stream();
     this.#stop = new StopScanner(request.stop ?? []);
   }
@@ -76,21 +82,45 @@ export class Reply {
     return this.promptTokens + this.#maxTokens;
   }
 
-  /** Chooses the next token from the logits after the tokens so far. */
+  /**
+   * Chooses the next token from the logits after the tokens so far. Throws CONSTRAINT_IMPOSSIBLE where the vocabulary
+   * leaves no way on, and ENGINE_CRASHED for logits that are no numbers.
+   */
   say(logits: Float32Array): Said {
-    const { sampling } = this.#request;
-    const { endTokens, banned, tokenizer } = this.#parts;
-    const allowed = this.#slots && allowedTokens(this.#slots, this.tokens.slice(this.promptTokens));
-    const mask = { ...(allowed && { allowed }), banned, used: this.#used };
-    const { token, logprob } = sample(logits, sampling, mask, this.#random);
+    const { endTokens, speakable, tokenizer } = this.#parts;
+    const allowed = this.#guide && this.#allowed(this.#guide);
+    const mask = { ...(allowed ? { allowed } : { speakable }), used: this.#used };
+    const { token, logprob } = sample(logits, this.#request.sampling, mask, this.#random);
+    const top = this.#alternatives > 0 && this.#alternativesIn(logits);
     this.tokens.push(token);
     this.#used.add(token);
+    const isEnd = endTokens.has(token);
+    if (!isEnd) this.#guide?.push(token);
 
-    const ended = endTokens.has(token) || (this.#slots && this.completionTokens >= this.#slots.classOf.length);
+    const ended = isEnd || this.#guide?.ended;
     const full = this.completionTokens >= this.#maxTokens;
-    const piece = endTokens.has(token) || tokenizer.special.has(token) ? '' : this.#stream.push(token);
+    const piece = isEnd || tokenizer.special.has(token) ? '' : this.#stream.push(token);
     const { text, stopped } = this.#stop.push(piece, Boolean(ended) || full);
     this.text += text;
-    return { token, text, logprob, finish: ended || stopped ? 'stop' : full ? 'length' : undefined };
+    return {
+      token,
+      text,
+      logprob,
+      ...(top && { top }),
+      finish: ended || stopped ? 'stop' : full ? 'length' : undefined,
+    };
+  }
+
+  #allowed(guide: Guide): ArrayLike<number> {
+    const allowed = guide.allowed(this.#maxTokens - this.completionTokens);
+    if (guide.complete) return [...Array.from(allowed), ...this.#parts.endTokens];
+    if (allowed.length === 0)
+      throw new ModelError('CONSTRAINT_IMPOSSIBLE', 'the constraint cannot be kept: no token of the vocabulary fits');
+    return allowed;
+  }
+
+  #alternativesIn(logits: Float32Array): Alternative[] {
+    const { tokenizer } = this.#parts;
+    return likeliest(logits, this.#alternatives).map((choice) => ({ ...choice, text: tokenizer.nameOf(choice.token) }));
   }
 }

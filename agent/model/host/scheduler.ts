@@ -4,19 +4,21 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CheckpointConfig } from '../config.ts';
+import { Constraints } from '../constraint/index.ts';
+import type { RetrievalHead } from '../retrieval.ts';
+import { spansWithout } from '../sampling.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import { type BatchSequence, type Engine, type FinishReason, ModelError, PAGE_TOKENS } from '../types.ts';
 import type { ReplyEvent } from './messages.ts';
 import { PageTable } from './pages.ts';
 import { planStep } from './plan.ts';
+import { FairQueue } from './queue.ts';
 import { Reply, type ReplyParts, type ReplyRequest } from './reply.ts';
 
 /** Rows a step computes at most: about 100 ms on one slow core, which bounds how long an abort or a new reply waits. */
 export const STEP_ROWS = 128;
 /** Replies computed together. Beyond this each gets too slow to read along; a class of 30 fits. */
 export const MAX_RUNNING = 32;
-/** Replies waiting their turn. Two classes at once; more are told to come back. */
-export const MAX_WAITING = 64;
 /** First guess of how long a reply takes, milliseconds, until some were seen. */
 const TYPICAL_REPLY_MS = 2_000;
 /** Weight of the newest reply in the running mean of reply times. */
@@ -26,21 +28,29 @@ export interface SchedulerParts {
   engine: Engine;
   tokenizer: Tokenizer;
   config: CheckpointConfig;
+  head?: RetrievalHead | undefined;
   /** Called once a step with all it brought. */
   emit: (events: ReplyEvent[]) => void;
   /** The engine threw something that is no `ModelError`: it must not be used again. */
   crash: (cause: unknown) => void;
 }
 
+/** Texts being embedded, one between any two steps, so that replies go on meanwhile. */
+interface Embedding {
+  texts: number[][];
+  rows: Float32Array[];
+  resolve: (rows: Float32Array[]) => void;
+  reject: (error: unknown) => void;
+}
+
 export class Scheduler {
   readonly #parts: SchedulerParts;
   readonly #replyParts: ReplyParts;
   readonly #pages: PageTable;
-  readonly #waiting: Reply[] = [];
+  readonly #waiting = new FairQueue<Reply>();
   /** Oldest first. */
   #running: Reply[] = [];
-  readonly #embeddings: { texts: number[][]; resolve: (rows: Float32Array[]) => void; reject: (e: unknown) => void }[] =
-    [];
+  readonly #embeddings: Embedding[] = [];
   readonly #started = new WeakMap<Reply, number>();
   #replyMs = TYPICAL_REPLY_MS;
   #looping = false;
@@ -49,22 +59,24 @@ export class Scheduler {
     this.#parts = parts;
     this.#pages = new PageTable(parts.engine.pages);
     const endTokens = new Set(parts.config.endTokens);
+    const silent = [...parts.tokenizer.special].filter((token) => !endTokens.has(token));
     this.#replyParts = {
       tokenizer: parts.tokenizer,
+      constraints: new Constraints(parts.tokenizer),
       endTokens,
-      banned: [...parts.tokenizer.special].filter((token) => !endTokens.has(token)),
+      speakable: spansWithout(silent, parts.config.vocabulary),
     };
   }
 
-  /** Throws BUSY, CONTEXT_TOO_LONG or CONSTRAINT_IMPOSSIBLE; everything later arrives through `emit`. */
+  /** Throws BUSY, CONTEXT_TOO_LONG, TOKEN_OUT_OF_RANGE or CONSTRAINT_*; everything later arrives through `emit`. */
   submit(id: number, request: ReplyRequest): void {
-    if (this.#waiting.length >= MAX_WAITING) {
-      const rounds = Math.ceil(this.#waiting.length / MAX_RUNNING);
-      const retryAfterMs = Math.round(rounds * this.#replyMs);
-      throw new ModelError('BUSY', `${this.#waiting.length} replies are waiting`, { retryAfterMs });
+    const ahead = this.#waiting.fullFor(request.person);
+    if (ahead) {
+      const retryAfterMs = Math.round(Math.ceil(ahead / MAX_RUNNING) * this.#replyMs);
+      throw new ModelError('BUSY', `${ahead} replies are waiting`, { retryAfterMs });
     }
-    const { tokenizer, config, engine } = this.#parts;
-    const prompt = 'messages' in request ? tokenizer.renderChat(request.messages) : tokenizer.encode(request.prompt);
+    const { config, engine } = this.#parts;
+    const prompt = this.#promptOf(request);
     const context = Math.min(config.context, engine.pages * PAGE_TOKENS);
     if (prompt.length >= context)
       throw new ModelError('CONTEXT_TOO_LONG', `the prompt has ${prompt.length} tokens, the context holds ${context}`);
@@ -72,9 +84,20 @@ export class Scheduler {
     this.#wake();
   }
 
+  /** An empty raw prompt begins where documents do: after the token that ends one. */
+  #promptOf(request: ReplyRequest): number[] {
+    const { tokenizer, config } = this.#parts;
+    const prompt =
+      'messages' in request ? tokenizer.renderChat(request.messages) : tokenizer.encodePrompt(request.prompt);
+    const foreign = prompt.find((token) => token >= config.vocabulary);
+    if (foreign !== undefined)
+      throw new ModelError('TOKEN_OUT_OF_RANGE', `token ${foreign} is outside the vocabulary of ${config.vocabulary}`);
+    return prompt.length > 0 ? prompt : [config.endTokens[0]!];
+  }
+
   /** Takes effect now, or, when the reply is inside a running step, as soon as that step ends. */
   abort(id: number): void {
-    const reply = [...this.#running, ...this.#waiting].find((candidate) => candidate.id === id);
+    const reply = [...this.#running, ...this.#waiting.all()].find((candidate) => candidate.id === id);
     if (reply) this.#parts.emit([this.#end(reply, 'abort')]);
   }
 
@@ -82,7 +105,7 @@ export class Scheduler {
   embed(texts: string[]): Promise<Float32Array[]> {
     const { tokenizer } = this.#parts;
     return new Promise((resolve, reject) => {
-      this.#embeddings.push({ texts: texts.map((text) => tokenizer.encode(text)), resolve, reject });
+      this.#embeddings.push({ texts: texts.map((text) => tokenizer.encode(text)), rows: [], resolve, reject });
       this.#wake();
     });
   }
@@ -91,7 +114,7 @@ export class Scheduler {
   get load(): { running: number; waiting: number; freePages: number; cachedPages: number } {
     return {
       running: this.#running.length,
-      waiting: this.#waiting.length,
+      waiting: this.#waiting.size,
       freePages: this.#pages.available,
       cachedPages: this.#pages.cachedPages,
     };
@@ -106,7 +129,7 @@ export class Scheduler {
   async #loop(): Promise<void> {
     // Requests that arrive together start together.
     await nextTurn();
-    while (this.#running.length + this.#waiting.length + this.#embeddings.length > 0) {
+    while (this.#running.length + this.#waiting.size + this.#embeddings.length > 0) {
       this.#admit();
       if (this.#running.length > 0) await this.#step();
       await this.#embedNext();
@@ -116,17 +139,18 @@ export class Scheduler {
     this.#looping = false;
   }
 
-  /** First come, first served: a long prompt that finds no room holds the door for those behind it. */
+  /** In turn: a long prompt that finds no room holds the door for those behind it. */
   #admit(): void {
-    while (this.#waiting.length > 0 && this.#running.length < MAX_RUNNING) {
-      const reply = this.#waiting[0]!;
+    while (this.#running.length < MAX_RUNNING) {
+      const reply = this.#waiting.next;
+      if (!reply) return;
       const lease = this.#pages.lease(reply.tokens, reply.room);
       if (!lease) return;
       reply.lease = lease;
       reply.computed = lease.cached;
       this.#started.set(reply, performance.now());
       this.#running.push(reply);
-      this.#waiting.shift();
+      this.#waiting.take(reply);
     }
   }
 
@@ -136,53 +160,68 @@ export class Scheduler {
       replies.map((reply) => reply.tokens.length - reply.computed),
       STEP_ROWS,
     );
-    const total = counts.reduce((sum, count) => sum + count, 0);
+    await this.#compute(replies.flatMap((reply, i) => (counts[i]! > 0 ? [{ reply, count: counts[i]! }] : [])));
+  }
+
+  /** Some rows of some replies, in one call of the engine. */
+  async #compute(parts: { reply: Reply; count: number }[]): Promise<void> {
+    const total = parts.reduce((sum, { count }) => sum + count, 0);
     const tokens = new Int32Array(total);
-    const active: { reply: Reply; sequence: BatchSequence }[] = [];
+    const sequences: BatchSequence[] = [];
     let start = 0;
-    replies.forEach((reply, i) => {
-      const count = counts[i]!;
-      if (count === 0) return;
+    for (const { reply, count } of parts) {
       const past = reply.computed;
-      tokens.set(reply.tokens.slice(past, past + count), start);
-      const logits = past + count === reply.tokens.length;
-      active.push({ reply, sequence: { start, count, past, pages: reply.lease!.pages, logits } });
+      for (let i = 0; i < count; i++) tokens[start + i] = reply.tokens[past + i]!;
+      sequences.push({ start, count, past, pages: reply.lease!.pages, logits: past + count === reply.tokens.length });
       start += count;
-    });
+    }
 
     const began = performance.now();
     let logits: Float32Array;
     try {
-      logits = await this.#parts.engine.step({ tokens, sequences: active.map(({ sequence }) => sequence) });
+      logits = await this.#parts.engine.step({ tokens, sequences });
     } catch (cause) {
-      if (!(cause instanceof ModelError)) throw cause;
-      this.#parts.emit(active.map(({ reply }) => this.#fail(reply, cause)));
+      if (!isOneReplys(cause)) throw cause;
+      await this.#blame(parts, cause);
       return;
     }
     const elapsed = performance.now() - began;
 
     const events: ReplyEvent[] = [];
+    const { vocabulary } = this.#parts.config;
     let row = 0;
-    for (const { reply, sequence } of active) {
-      const own = sequence.logits ? row++ : -1;
+    for (const [i, { reply, count }] of parts.entries()) {
+      const own = sequences[i]!.logits ? row++ : -1;
       // Aborted while the step ran: its pages are given back already.
       if (!reply.lease) continue;
-      reply.computed += sequence.count;
-      reply.computeMs += (elapsed * sequence.count) / total;
+      reply.computed += count;
+      reply.computeMs += (elapsed * count) / total;
       this.#pages.seal(reply.lease, reply.tokens, reply.computed);
-      if (own < 0) continue;
-      const { vocabulary } = this.#parts.config;
-      const { finish, ...said } = reply.say(logits.subarray(own * vocabulary, (own + 1) * vocabulary));
-      events.push({ id: reply.id, event: { type: 'token', ...said } });
-      if (finish) events.push(this.#end(reply, finish));
+      if (own >= 0) this.#say(reply, logits.subarray(own * vocabulary, (own + 1) * vocabulary), events);
     }
     if (events.length > 0) this.#parts.emit(events);
   }
 
+  #say(reply: Reply, logits: Float32Array, events: ReplyEvent[]): void {
+    try {
+      const { finish, ...said } = reply.say(logits);
+      events.push({ id: reply.id, event: { type: 'token', ...said } });
+      if (finish) events.push(this.#end(reply, finish));
+    } catch (cause) {
+      if (!(cause instanceof ModelError)) throw cause;
+      events.push(this.#fail(reply, cause));
+    }
+  }
+
+  /** The engine refused a step: whoever it refuses alone has failed, the others go on. */
+  async #blame(parts: { reply: Reply; count: number }[], cause: ModelError): Promise<void> {
+    if (parts.length === 1) this.#parts.emit([this.#fail(parts[0]!.reply, cause)]);
+    else for (const part of parts) if (part.reply.lease) await this.#compute([part]);
+  }
+
   #leave(reply: Reply): void {
     this.#running = this.#running.filter((other) => other !== reply);
-    const at = this.#waiting.indexOf(reply);
-    if (at >= 0) this.#waiting.splice(at, 1);
+    this.#waiting.take(reply);
     if (!reply.lease) return;
     const { lease } = reply;
     reply.lease = undefined;
@@ -208,17 +247,32 @@ export class Scheduler {
   }
 
   async #embedNext(): Promise<void> {
-    const request = this.#embeddings.shift();
+    const request = this.#embeddings[0];
     if (!request) return;
+    const { texts, rows } = request;
     try {
-      const rows: Float32Array[] = [];
-      for (const text of request.texts) rows.push(unit(await this.#parts.engine.embed(Int32Array.from(text))));
+      if (rows.length < texts.length) rows.push(await this.#embedded(texts[rows.length]!));
+      if (rows.length < texts.length) return;
       request.resolve(rows);
     } catch (cause) {
       request.reject(cause);
-      if (!(cause instanceof ModelError)) throw cause;
+      if (!isOneReplys(cause)) throw cause;
     }
+    this.#embeddings.shift();
   }
+
+  /** A text without tokens has no direction: all zeros. */
+  async #embedded(tokens: number[]): Promise<Float32Array> {
+    const { engine, head, config } = this.#parts;
+    if (tokens.length === 0) return new Float32Array(head?.width ?? config.hidden);
+    const pooled = await engine.embed(Int32Array.from(tokens));
+    return unit(head ? head.apply(pooled) : pooled);
+  }
+}
+
+/** Whether the step failed for what one reply asked; otherwise the engine itself is broken, and the next one starts fresh. */
+function isOneReplys(cause: unknown): cause is ModelError {
+  return cause instanceof ModelError && !cause.code.startsWith('ENGINE_');
 }
 
 function unit(vector: Float32Array): Float32Array {

@@ -6,9 +6,11 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { openCheckpoint } from '../checkpoint.ts';
 import type { CheckpointConfig } from '../config.ts';
 import { openEngine } from '../engines/index.ts';
+import { openRetrievalHead } from '../retrieval.ts';
 import { openTokenizer } from '../tokenizer.ts';
 import { type Engine, PAGE_TOKENS } from '../types.ts';
 import { type FromWorker, type ToWorker, toWire, type WorkerOptions } from './messages.ts';
+import { Outbox } from './outbox.ts';
 import { Scheduler } from './scheduler.ts';
 
 /** Memory for keys and values, bytes. 32,768 tokens of the smallest checkpoint: a class of 30 with room for a prompt cache. */
@@ -35,22 +37,26 @@ async function open({ checkpoint: directory, engine: choice, threads }: WorkerOp
   const checkpoint = await openCheckpoint(directory);
   const { config, sha256, parameters, activeParameters } = checkpoint;
   const tokenizer = await openTokenizer(directory, config.vocabulary);
+  const head = await openRetrievalHead(directory, config.hidden);
   const engine = await openEngine(choice, checkpoint, {
     threads,
     pages: pagesFor(config),
     log: (level, message, fields = {}) => send({ type: 'log', level, message, fields }),
   });
   const { name, version, context, vocabulary, layers, experts, expertsPerToken } = config;
+  const outbox = new Outbox((events) =>
+    send({
+      type: 'replies',
+      replies: events.map((event) => ('error' in event ? { id: event.id, error: toWire(event.error) } : event)),
+    }),
+  );
   const scheduler = new Scheduler({
     engine,
     tokenizer,
     config,
+    head,
     crash,
-    emit: (events) =>
-      send({
-        type: 'replies',
-        replies: events.map((event) => ('error' in event ? { id: event.id, error: toWire(event.error) } : event)),
-      }),
+    emit: (events) => outbox.push(events),
   });
   send({
     type: 'ready',

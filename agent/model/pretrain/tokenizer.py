@@ -144,7 +144,7 @@ def write(tok, out):
     tok.save(str(out / "tokenizer.json"))
     (out / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     names = SPECIALS + [f"<|i{i}|>" for i in range(IMAGE_CODES)]
-    config = {"tokenizer_class": "Qwen2Tokenizer", "add_prefix_space": False, "add_bos_token": False, "bos_token": None,
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False, "add_bos_token": False, "bos_token": None,
               "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "unk_token": None, "model_max_length": 2048,
               "clean_up_tokenization_spaces": False, "split_special_tokens": False, "errors": "replace",
               "chat_template": CHAT_TEMPLATE,

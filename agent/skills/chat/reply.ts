@@ -4,13 +4,12 @@
  * likeliest good one: a small model gets it right most of the time, and this makes it nearly always. Every word is still
  * hers; when no try is good, the likeliest is kept as it is.
  */
-import { AIMessage, type AIMessageChunk, HumanMessage, SystemMessage } from 'langchain';
-import type { ChatMessage, GenerationUsage, Sampling } from '../../model/index.ts';
+import type { Sampling } from '../../model/index.ts';
 import { attemptAll } from '../candidates.ts';
-import type { ReplyUsage, SkillEvent, SkillRequest } from '../types.ts';
+import type { SkillEvent, SkillRequest } from '../types.ts';
+import { freely } from './freely.ts';
+import { withTools } from './with-tools.ts';
 
-/** Tokens of her longest sensible reply: a story of 180 characters and a little air. Longer ones wander. */
-const MAX_REPLY_TOKENS = 220;
 /** Such answers are a sentence or two. */
 const MAX_ANSWER_TOKENS = 80;
 /** Side by side they cost little more than one; six already named the value in 95 of 96 made-up cases. */
@@ -19,7 +18,10 @@ const TRIES = 8;
 const TRY_SAMPLING: Sampling = { temperature: 0.6, topK: 40, topP: 0.95, minP: 0.03, repetitionPenalty: 1 };
 
 export async function* talk(request: SkillRequest): AsyncGenerator<SkillEvent, void, undefined> {
-  yield* request.prefer ? carefully(request, request.prefer) : freely(request);
+  const { brain, prefer } = request;
+  if (brain && brain.remote.canCallTools !== false) yield* withTools(request, brain);
+  else if (prefer) yield* carefully(request, prefer);
+  else yield* freely(request);
 }
 
 async function* carefully(
@@ -36,51 +38,4 @@ async function* carefully(
     yield { type: 'delta', text: best.text };
   }
   yield { type: 'end', stopped: request.signal.aborted, usage };
-}
-
-async function* freely(request: SkillRequest): AsyncGenerator<SkillEvent, void, undefined> {
-  const { chat, messages, sampling, signal } = request;
-  const started = performance.now();
-  const usage: ReplyUsage = { promptTokens: 0, completionTokens: 0, firstTokenMs: 0, computeMs: 0 };
-  let pieces = 0;
-  let stopped = true;
-  try {
-    const stream = await chat.stream(messages.map(toLangChain), { sampling, maxTokens: MAX_REPLY_TOKENS, signal });
-    for await (const chunk of stream) {
-      const reported = usageOf(chunk);
-      if (reported) {
-        stopped = chunk.response_metadata.finish_reason === 'abort';
-        Object.assign(usage, reported);
-      }
-      if (chunk.text === '') continue;
-      if (pieces++ === 0) usage.firstTokenMs = performance.now() - started;
-      yield { type: 'delta', text: chunk.text };
-    }
-  } catch (error) {
-    // LangChain throws when the signal ends a stream; being stopped is not an error.
-    if (!signal.aborted) throw error;
-  }
-  if (usage.promptTokens === 0) {
-    // Stopped before the model reported: what is known is how many pieces came and how long it took.
-    usage.completionTokens = pieces;
-    usage.computeMs = performance.now() - started;
-  }
-  yield { type: 'end', stopped, usage };
-}
-
-function toLangChain({ role, content }: ChatMessage) {
-  if (role === 'system') return new SystemMessage(content);
-  return role === 'user' ? new HumanMessage(content) : new AIMessage(content);
-}
-
-function usageOf(chunk: AIMessageChunk): ReplyUsage | undefined {
-  const usage = chunk.response_metadata.usage as GenerationUsage | undefined;
-  return (
-    usage && {
-      promptTokens: usage.promptTokens,
-      completionTokens: usage.completionTokens,
-      firstTokenMs: usage.firstTokenMs,
-      computeMs: usage.computeMs,
-    }
-  );
 }

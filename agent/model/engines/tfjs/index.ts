@@ -1,15 +1,20 @@
 /**
- * The network on TensorFlow.js, as an engine: `tensorflow` (libtensorflow through `@tensorflow/tfjs-node-gpu`) or `wasm`.
- * Says what really computes: a GPU package without a usable GPU quietly falls back to the CPU, and that is not a GPU.
+ * The network on TensorFlow.js, as an engine on one of three backends: `tensorflow` (libtensorflow, CUDA if there is
+ * any), `webgpu` (Dawn) or `wasm`. Each backend's file says what really computes: a GPU package without a usable GPU
+ * quietly falls back to the CPU, and that is not a GPU.
+ *
+ * TensorFlow.js has one active backend per thread: open one of these engines at a time.
  */
-import { createRequire } from 'node:module';
-import { dirname, sep } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Checkpoint } from '../../checkpoint.ts';
 import { Network } from '../../network.ts';
-import { type Engine, type EngineInfo, ModelError } from '../../types.ts';
+import { type Batch, type Engine, ModelError } from '../../types.ts';
+import { firstLine, type StartedBackend } from './backend.ts';
+import { startTensorflow } from './tensorflow.ts';
+import { startWasm } from './wasm.ts';
+import { startWebgpu } from './webgpu.ts';
 
-export type TfjsBackend = 'tensorflow' | 'wasm';
+export type TfjsBackend = 'tensorflow' | 'webgpu' | 'wasm';
 
 export interface TfjsOptions {
   /** KV pages for the host. */
@@ -18,60 +23,55 @@ export interface TfjsOptions {
   gpuOnly: boolean;
 }
 
-/** What `@tensorflow/tfjs-node-gpu` registers; the package is optional, so its types may not be here. */
-interface NodeBackend {
-  isGPUPackage?: boolean;
-  isUsingGpuDevice?: boolean;
-}
-
 export async function openTfjsEngine(
-  backend: TfjsBackend,
+  name: TfjsBackend,
   checkpoint: Checkpoint,
   { pages, gpuOnly }: TfjsOptions,
 ): Promise<Engine> {
-  const info = backend === 'wasm' ? await startWasm() : await startTensorflow();
-  if (gpuOnly && !info.gpu) throw new ModelError('ENGINE_UNAVAILABLE', `${backend} has no GPU: ${info.device}`);
-  tf.enableProdMode();
-  const network = new Network(checkpoint, pages);
-  await network.warmUp();
+  const backend = await startTfjsBackend(name, gpuOnly);
+  let network: Network | undefined;
+  const close = async () => {
+    network?.dispose();
+    network = undefined;
+    backend.close();
+  };
+  const compute = async <T>(run: (network: Network) => Promise<T>): Promise<T> => {
+    if (!network) throw new ModelError('ENGINE_UNAVAILABLE', `${name} engine: closed`);
+    try {
+      const result = await run(network);
+      backend.check();
+      return result;
+    } catch (cause) {
+      if (cause instanceof ModelError) throw cause;
+      throw new ModelError('ENGINE_CRASHED', `${name}: ${firstLine(cause)}`, { cause });
+    }
+  };
+  try {
+    network = new Network(checkpoint, pages);
+    await compute((opened) => opened.warmUp());
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
   return {
-    info,
+    info: backend.info,
     pages,
-    step: (batch) => network.step(batch),
-    embed: (tokens) => network.embed(tokens),
-    async close() {
-      network.dispose();
-    },
+    step: (batch: Batch) => compute((opened) => opened.step(batch)),
+    embed: (tokens) => compute((opened) => opened.embed(tokens)),
+    close,
   };
 }
 
-async function startWasm(): Promise<EngineInfo> {
-  const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
-  const library = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-  setWasmPaths(dirname(library) + sep);
-  await start('wasm');
-  const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
-  // The package switches its threads off under Node, whatever is asked for.
-  return { name: 'wasm', device: `wasm (1 thread, ${simd ? 'SIMD, ' : ''}fp32)`, gpu: false, threads: 1 };
-}
-
-async function startTensorflow(): Promise<EngineInfo> {
-  const optional = '@tensorflow/tfjs-node-gpu';
-  try {
-    await import(optional);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    throw new ModelError('ENGINE_UNAVAILABLE', `${optional} does not load: ${reason}`, { cause });
+/** Makes one backend TensorFlow.js's active one in this thread; also for training and benchmarks, which need no network. */
+export function startTfjsBackend(name: TfjsBackend, gpuOnly: boolean): Promise<StartedBackend> {
+  // Else every kernel that two packages bring is reported, and every operation checked for NaN and overlap.
+  tf.enableProdMode();
+  switch (name) {
+    case 'wasm':
+      return startWasm(gpuOnly);
+    case 'tensorflow':
+      return startTensorflow(gpuOnly);
+    case 'webgpu':
+      return startWebgpu(gpuOnly);
   }
-  await start('tensorflow');
-  const { isUsingGpuDevice: gpu = false } = tf.backend() as NodeBackend;
-  const device = gpu ? 'libtensorflow (CUDA GPU, fp32)' : 'libtensorflow (CPU, fp32; no CUDA device in use)';
-  return { name: 'tensorflow', device, gpu, threads: 1 };
-}
-
-async function start(backend: TfjsBackend): Promise<void> {
-  const started = await tf.setBackend(backend);
-  await tf.ready();
-  if (!started || tf.getBackend() !== backend)
-    throw new ModelError('ENGINE_UNAVAILABLE', `TensorFlow.js could not start its ${backend} backend`);
 }

@@ -61,6 +61,10 @@ describe('a broken checkpoint', () => {
     ['dense layers', config({ mlp_only_layers: [0] }), 'CHECKPOINT_UNSUPPORTED', 'mlp_only_layers'],
     ['scaled RoPE', config({ rope_scaling: { type: 'yarn' } }), 'CHECKPOINT_UNSUPPORTED', 'rope_scaling'],
     ['uneven heads', config({ num_key_value_heads: 3 }), 'CHECKPOINT_UNSUPPORTED', 'heads'],
+    ['absurdly many layers', config({ num_hidden_layers: 1e9 }), 'CHECKPOINT_UNSUPPORTED', 'num_hidden_layers'],
+    ['no experts', config({ num_experts: 0, num_local_experts: 0 }), 'CHECKPOINT_UNSUPPORTED', 'num_experts'],
+    ['another expert width than the weights', config({ moe_intermediate_size: 64 }), 'CHECKPOINT_BROKEN', 'gate_proj'],
+    ['another vocabulary than the weights', config({ vocab_size: 10_000 }), 'CHECKPOINT_BROKEN', 'embed_tokens'],
     ['more chosen than there are', config({ num_experts_per_tok: 17 }), 'CHECKPOINT_UNSUPPORTED', 'num_experts'],
     ['another width than the weights', config({ hidden_size: 128 }), 'CHECKPOINT_BROKEN', 'embed_tokens'],
     ['more layers than the weights', config({ num_hidden_layers: 7 }), 'CHECKPOINT_BROKEN', 'model.layers.6'],
@@ -111,6 +115,37 @@ describe('a broken checkpoint', () => {
       ),
       'CHECKPOINT_BROKEN',
       'overlaps',
+    ],
+    [
+      'offsets beyond the end',
+      weights(() =>
+        withHeader((h) => {
+          const { data_offsets } = h[Q]!;
+          h[Q]!.data_offsets = [data_offsets[0] + 1e9, data_offsets[1] + 1e9];
+        }),
+      ),
+      'CHECKPOINT_BROKEN',
+      'cut off',
+    ],
+    [
+      'offsets before the beginning',
+      weights(() =>
+        withHeader((h) => {
+          h[Q]!.data_offsets = [-8, 65_528];
+        }),
+      ),
+      'CHECKPOINT_BROKEN',
+      Q,
+    ],
+    [
+      'an int8 matrix that says it is F32',
+      weights(() =>
+        withHeader((h) => {
+          h[Q]!.dtype = 'F32';
+        }),
+      ),
+      'CHECKPOINT_BROKEN',
+      Q,
     ],
     [
       'an unknown number type',
@@ -258,6 +293,56 @@ describe('a plain checkpoint', () => {
       code: 'CHECKPOINT_MISSING',
       message: expect.stringContaining('b.safetensors'),
     });
+  });
+
+  it('with each layer’s experts in one tensor, as transformers keeps them in memory, opens the same', async () => {
+    const apart = tensors.filter(([name]) => !name.includes('.mlp.'));
+    const p = 'model.layers.0.mlp.';
+    const merged: [string, number[]][] = [
+      [`${p}gate.weight`, [3, 8]],
+      // 3 experts of width 4: gate rows, then up rows.
+      [`${p}experts.gate_up_proj`, [3, 8, 8]],
+      [`${p}experts.down_proj`, [3, 8, 4]],
+    ];
+    const three = JSON.stringify({ ...JSON.parse(config), num_experts: undefined, num_local_experts: 3 });
+    const opened = await openCheckpoint(
+      variant({
+        'config.json': three,
+        'generation_config.json': null,
+        'model.safetensors': safetensors([...apart, ...merged], 'BF16'),
+      }),
+    );
+    for (let e = 0; e < 3; e++) {
+      const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => value(from + i));
+      expect([...opened.float(`${p}experts.${e}.gate_proj.weight`).values]).toEqual(range(e * 64, 32));
+      expect([...opened.float(`${p}experts.${e}.up_proj.weight`).values]).toEqual(range(e * 64 + 32, 32));
+      expect([...opened.float(`${p}experts.${e}.down_proj.weight`).values]).toEqual(range(e * 32, 32));
+    }
+    const two = JSON.stringify({ ...JSON.parse(config), num_experts: 4, num_local_experts: 4 });
+    const files = { 'config.json': two, 'generation_config.json': null };
+    await expect(
+      openCheckpoint(variant({ ...files, 'model.safetensors': safetensors([...apart, ...merged], 'F32') })),
+    ).rejects.toMatchObject({ code: 'CHECKPOINT_BROKEN' });
+  });
+
+  const indices: [string, unknown, string][] = [
+    ['that leads out of the directory', { weight_map: { 'lm_head.weight': '../a.safetensors' } }, 'in this directory'],
+    ['with an absolute path', { weight_map: { 'lm_head.weight': '/etc/a.safetensors' } }, 'in this directory'],
+    ['of other files', { weight_map: { 'lm_head.weight': 'pytorch_model.bin' } }, 'in this directory'],
+    ['that is empty', { weight_map: {} }, 'in this directory'],
+    ['without a map', [], 'in this directory'],
+  ];
+  it.each(indices)('with an index %s is refused', async (_, index, names) => {
+    const files = { 'config.json': config, 'model.safetensors.index.json': JSON.stringify(index) };
+    await expect(openCheckpoint(variant(files))).rejects.toMatchObject({
+      code: 'CHECKPOINT_BROKEN',
+      message: expect.stringContaining(names),
+    });
+  });
+
+  it('saved by transformers in shards opens', async () => {
+    const opened = await openCheckpoint(new URL('./fixtures/tiny-sharded', import.meta.url).pathname);
+    expect(opened.config).toMatchObject({ experts: 4, layers: 2, tied: false });
   });
 });
 

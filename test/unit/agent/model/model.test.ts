@@ -100,7 +100,7 @@ describe('model', () => {
     const missing = openModel({ checkpoint: '/nowhere', engine: 'wasm' });
     await expect(missing).rejects.toMatchObject({ code: 'CHECKPOINT_MISSING' });
     const remote = openModel({ checkpoint: SHIPPED_CHECKPOINT, engine: 'remote' });
-    await expect(remote).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
+    await expect(remote).rejects.toMatchObject({ code: 'REMOTE_FAILED' });
   });
 
   it('embeds', async () => {

@@ -1,7 +1,7 @@
 /** Sampling rules on small distributions, where the right answer can be counted. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { randomFrom, sample } from '../../../../agent/model/sampling.ts';
+import { likeliest, randomFrom, sample, spansWithout } from '../../../../agent/model/sampling.ts';
 import type { Sampling } from '../../../../agent/model/types.ts';
 
 const PLAIN: Sampling = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
@@ -70,9 +70,12 @@ describe('sample', () => {
         (list, sampling, seed) => {
           const values = Float32Array.from(list);
           const half = [...values.keys()].filter((i) => i % 2 === 1);
-          const mask = { ...none, ...(seed % 2 ? { allowed: half } : { banned: half }) };
+          const speakable = spansWithout(half, values.length);
+          const mask = { ...none, ...(seed % 2 ? { allowed: half } : { speakable }) };
+          const before = values.slice();
           const { token, logprob } = sample(values, sampling, mask, randomFrom(seed));
           expect(token % 2).toBe(seed % 2);
+          expect(values).toEqual(before);
           const total = values.reduce((sum, value) => sum + Math.exp(value), 0);
           expect(logprob).toBeCloseTo(values[token]! - Math.log(total), 5);
         },
@@ -88,5 +91,36 @@ describe('sample', () => {
     };
     expect(run(5)).toEqual(run(5));
     expect(run(5)).not.toEqual(run(6));
+  });
+
+  it('lists the likeliest tokens of the unmasked distribution', () => {
+    const list = likeliest(logits(0.1, 0.5, 0.05, 0.35), 3);
+    expect(list.map(({ token }) => token)).toEqual([1, 3, 0]);
+    for (const [i, probability] of [0.5, 0.35, 0.1].entries())
+      expect(Math.exp(list[i]!.logprob)).toBeCloseTo(probability, 5);
+    expect(likeliest(logits(0.5, 0.5), 20).map(({ token }) => token)).toEqual([0, 1]);
+  });
+
+  it('refuses logits that are no numbers, wherever they stand', () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY])
+      for (let at = 0; at < 3; at++) {
+        const values = Float32Array.of(1, 2, 3);
+        values[at] = bad;
+        for (const temperature of [0, 1])
+          expect(() => sample(values, { ...PLAIN, temperature }, none, Math.random)).toThrow(
+            expect.objectContaining({ code: 'ENGINE_CRASHED' }),
+          );
+      }
+  });
+
+  it('cuts a vocabulary into the spans around what is left out', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.nat(30)), fc.integer({ min: 1, max: 30 }), (out, vocabulary) => {
+        const inside = spansWithout(out, vocabulary).flatMap(({ from, to }) =>
+          Array.from({ length: to - from }, (_, i) => from + i),
+        );
+        expect(inside).toEqual(Array.from({ length: vocabulary }, (_, i) => i).filter((i) => !out.includes(i)));
+      }),
+    );
   });
 });

@@ -8,17 +8,29 @@ import { SHIPPED_CHECKPOINT } from '../../../../agent/model/index.ts';
 import { openTokenizer } from '../../../../agent/model/tokenizer.ts';
 import type { ChatMessage, Engine, Sampling } from '../../../../agent/model/types.ts';
 
+export interface ReferenceCase {
+  text: string;
+  ids: number[];
+  top_ids: number[];
+  top_logits: number[];
+  fixed_logits: number[];
+  /** 200 tokens, past any end mark. */
+  greedy: number[];
+  /** The winner's logit at each of them. */
+  greedy_logits: number[];
+  /** Positions where the two best nearly tie: [position, runner-up, margin]. */
+  close: [number, number, number][];
+  /** Positions where the last chosen and the first refused expert nearly tie: [position, gap]. */
+  rerouted: [number, number][];
+  /** Up to the first end mark. */
+  greedy_text: string;
+}
 export interface Reference {
   fixed_ids: number[];
-  cases: {
-    text: string;
-    ids: number[];
-    top_ids: number[];
-    top_logits: number[];
-    fixed_logits: number[];
-    greedy: number[];
-    greedy_text: string;
-  }[];
+  /** Conversations under the chat template. */
+  cases: ReferenceCase[];
+  /** Raw text. */
+  raw: ReferenceCase[];
 }
 
 export const reference: Reference = JSON.parse(

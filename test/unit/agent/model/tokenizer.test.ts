@@ -64,4 +64,17 @@ describe('tokenizer', () => {
     expect(tokenizer.han).not.toContain(tokenizer.characters.get('，'));
     expect(tokenizer.han.length).toBeGreaterThan(6_000);
   });
+
+  it('reads special tokens in a raw prompt, and only whole ones', () => {
+    for (const c of reference.cases) expect(tokenizer.encodePrompt(c.text)).toEqual(c.ids);
+    expect(tokenizer.encodePrompt('')).toEqual([]);
+    const part = '<|im_star';
+    expect(tokenizer.encodePrompt(part)).toEqual(tokenizer.encode(part));
+    for (const name of SPECIALS) {
+      const [id, ...rest] = tokenizer.encodePrompt(name);
+      expect(rest).toEqual([]);
+      expect(tokenizer.special.has(id!)).toBe(true);
+      expect(tokenizer.nameOf(id!)).toBe(name);
+    }
+  });
 });

@@ -1,7 +1,7 @@
 /** Couplets: the constraint and the checker are one set of rules, and real couplets keep them. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { allowedTokens, planSlots } from '../../../../agent/model/constraint.ts';
+import { allowedTokens, planSlots } from '../../../../agent/model/constraint/index.ts';
 import { checkCouplet, coupletSlots, STRICTNESS, upperLine } from '../../../../agent/skills/couplet/index.ts';
 import { LEVEL_CHARS, OBLIQUE_CHARS } from '../../../../agent/skills/prosody/index.ts';
 

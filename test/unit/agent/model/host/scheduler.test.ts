@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openTfjsEngine } from '../../../../../agent/model/engines/tfjs/index.ts';
 import type { ReplyEvent } from '../../../../../agent/model/host/messages.ts';
+import { MAX_WAITING, MAX_WAITING_EACH } from '../../../../../agent/model/host/queue.ts';
 import type { ReplyRequest } from '../../../../../agent/model/host/reply.ts';
-import { MAX_WAITING, Scheduler, STEP_ROWS } from '../../../../../agent/model/host/scheduler.ts';
+import { MAX_RUNNING, Scheduler, STEP_ROWS } from '../../../../../agent/model/host/scheduler.ts';
 import { type Batch, type Engine, ModelError } from '../../../../../agent/model/types.ts';
 import { checkpoint, GREEDY, messagesOf, reference, tokenizer } from '../seedling.ts';
 
@@ -17,6 +18,10 @@ let watch: (events: ReplyEvent[]) => void;
 let crashed: unknown[];
 /** Set to make the next step fail. */
 let fault: Error | undefined;
+/** Set to refuse steps in which a sequence holds this token. */
+let poison: number | undefined;
+/** Set to break the logits of the row with this number. */
+let brokenRow: number | undefined;
 let nextId = 0;
 
 beforeAll(async () => {
@@ -28,10 +33,16 @@ beforeEach(() => {
   watch = () => {};
   crashed = [];
   fault = undefined;
+  poison = undefined;
+  brokenRow = undefined;
   const step = async (batch: Batch) => {
     batches.push(batch);
     if (fault) throw fault;
-    return engine.step(batch);
+    if (poison !== undefined && batch.tokens.includes(poison))
+      throw new ModelError('TOKEN_OUT_OF_RANGE', `token ${poison}`);
+    const logits = await engine.step(batch);
+    if (brokenRow !== undefined) logits[brokenRow * checkpoint.config.vocabulary + 7] = Number.NaN;
+    return logits;
   };
   scheduler = new Scheduler({
     engine: { ...engine, step },
@@ -239,5 +250,125 @@ describe('scheduler', () => {
     expect(dot(rows[0]!, rows[1]!)).toBeLessThan(0.999);
     expect([...rows[3]!].every((value) => value === 0)).toBe(true);
     await expect(scheduler.embed(['长'.repeat(3_000)])).rejects.toMatchObject({ code: 'CONTEXT_TOO_LONG' });
+  });
+
+  it('fails only the reply that the engine refuses', async () => {
+    [poison] = tokenizer.encode('毒');
+    const good = await one(request('你好', exactly(4)));
+    const bad = one(request('毒', exactly(4)));
+    await expect(bad).rejects.toMatchObject({ code: 'TOKEN_OUT_OF_RANGE' });
+    const seen = new Map<number, string>();
+    const ids = [++nextId, ++nextId, ++nextId];
+    watch = (events) => {
+      for (const reply of events)
+        if ('error' in reply) seen.set(reply.id, (reply.error as ModelError).code);
+        else if (reply.event.type === 'end') seen.set(reply.id, reply.event.text);
+    };
+    ['你好', '毒', '你好'].forEach((text, i) => {
+      scheduler.submit(ids[i]!, request(text, exactly(4)));
+    });
+    await expect.poll(() => seen.size).toBe(3);
+    expect(ids.map((id) => seen.get(id))).toEqual([good.text, 'TOKEN_OUT_OF_RANGE', good.text]);
+    expect(scheduler.load).toMatchObject(idle);
+    expect(crashed).toEqual([]);
+  });
+
+  it('fails only the reply whose logits are no numbers', async () => {
+    brokenRow = 1;
+    const seen = new Map<number, string>();
+    const ids = [++nextId, ++nextId];
+    watch = (events) => {
+      for (const reply of events)
+        if ('error' in reply) seen.set(reply.id, (reply.error as ModelError).code);
+        else if (reply.event.type === 'end') seen.set(reply.id, reply.event.reason);
+    };
+    for (const id of ids) scheduler.submit(id, request('你好', exactly(3)));
+    await expect.poll(() => seen.size).toBe(2);
+    expect(ids.map((id) => seen.get(id))).toEqual(['stop', 'ENGINE_CRASHED']);
+    expect(crashed).toEqual([]);
+  });
+
+  it('serves waiting people in turn', async () => {
+    const order: string[] = [];
+    const many = (person: string, count: number) =>
+      Array.from({ length: count }, () => request('你好', { ...exactly(1), person }));
+    const requests = [...many('甲', 24), ...many('乙', 24), request('早', { ...exactly(1), person: '丙' })];
+    const first = nextId + 1;
+    await all(requests, (events) => {
+      for (const reply of events)
+        if (!('error' in reply) && reply.event.type === 'end') order.push(requests[reply.id - first]!.person!);
+    });
+    // All replies are alike, so they end in the order they were let in: 丙's in the first round.
+    expect(order.indexOf('丙')).toBeLessThan(MAX_RUNNING);
+  });
+
+  it('refuses more of one person than their share of the line', async () => {
+    const person = '甲';
+    const own = Array.from({ length: MAX_WAITING_EACH }, () => request('你好', { ...exactly(1), person }));
+    const ended = all([...own, request('早', { ...exactly(1), person: '乙' })]);
+    expect(() => scheduler.submit(++nextId, own[0]!)).toThrow(
+      expect.objectContaining({ code: 'BUSY', retryAfterMs: expect.any(Number) }),
+    );
+    await ended;
+    expect(scheduler.load).toMatchObject(idle);
+  });
+
+  it('lists the likeliest tokens, with the same numbers as the chosen one', async () => {
+    const tokens: Extract<Extract<ReplyEvent, { event: unknown }>['event'], { type: 'token' }>[] = [];
+    await all([request('你好', { topLogprobs: 5 })], (events) => {
+      for (const reply of events) if (!('error' in reply) && reply.event.type === 'token') tokens.push(reply.event);
+    });
+    for (const { token, logprob, top } of tokens) {
+      expect(top!.length).toBe(5);
+      // Greedy: the chosen one is the likeliest that may be said.
+      expect(top!.find((other) => other.token === token)?.logprob).toBe(logprob);
+      for (let i = 1; i < 5; i++) expect(top![i]!.logprob).toBeLessThanOrEqual(top![i - 1]!.logprob);
+      expect(top!.every(({ text }) => typeof text === 'string')).toBe(true);
+    }
+    expect(tokens.length).toBeGreaterThan(0);
+  });
+
+  it('continues a raw prompt as it continues the same chat', async () => {
+    const { text, greedy_text } = reference.cases[0]!;
+    const raw = await one({ prompt: text, maxTokens: 20, sampling: GREEDY });
+    const chat = await one(request('', { messages: messagesOf(text), maxTokens: 20 }));
+    expect(raw.text).toBe(chat.text);
+    expect(greedy_text.startsWith(raw.text.slice(0, 4))).toBe(true);
+    const empty = await one({ prompt: '', maxTokens: 3, sampling: GREEDY });
+    expect(empty.usage).toMatchObject({ promptTokens: 1 });
+  });
+
+  it('writes JSON under a schema, in time, whatever the temperature', async () => {
+    const schema = {
+      type: 'object',
+      properties: {
+        名字: { type: 'string' },
+        age: { type: 'integer', minimum: 6, maximum: 12 },
+        likes: { type: 'array', items: { type: 'string' } },
+      },
+      required: ['名字', 'age', 'likes'],
+      additionalProperties: false,
+    };
+    const requests = [1, 2, 3, 4].map((seed) =>
+      request('你是谁？', {
+        maxTokens: 60,
+        sampling: { ...LIVELY, temperature: seed / 2, topK: 0, seed },
+        constraint: { kind: 'json', schema },
+      }),
+    );
+    for (const { text, reason } of await all(requests)) {
+      expect(reason).toBe('stop');
+      const value = JSON.parse(text);
+      expect(Object.keys(value)).toEqual(['名字', 'age', 'likes']);
+      expect(value.age).toBeGreaterThanOrEqual(6);
+      expect(value.age).toBeLessThanOrEqual(12);
+    }
+    const short = await one({ ...requests[0]!, maxTokens: 4 });
+    expect(short).toMatchObject({ reason: 'length', usage: { completionTokens: 4 } });
+    const free = await one(request('你好', { maxTokens: 40, constraint: { kind: 'json' } }));
+    expect(JSON.parse(free.text)).toBeTypeOf('object');
+    expect(() =>
+      scheduler.submit(++nextId, request('', { constraint: { kind: 'json', schema: { not: {} } } })),
+    ).toThrow(expect.objectContaining({ code: 'CONSTRAINT_UNSUPPORTED' }));
   });
 });

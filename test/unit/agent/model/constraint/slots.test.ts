@@ -1,9 +1,9 @@
 /** The constraint automaton against exhaustive search over small alphabets. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { allowedTokens, planSlots } from '../../../../agent/model/constraint.ts';
-import type { Slot } from '../../../../agent/model/types.ts';
-import { tokenizer } from './seedling.ts';
+import { allowedTokens, planSlots } from '../../../../../agent/model/constraint/index.ts';
+import type { Slot } from '../../../../../agent/model/types.ts';
+import { tokenizer } from '../seedling.ts';
 
 const LETTERS = 'abcd';
 const alphabet = { characters: new Map([...LETTERS].map((letter, i) => [letter, i])), han: [0, 1, 2, 3] };

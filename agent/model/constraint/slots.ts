@@ -5,7 +5,7 @@
  * later classes can still be chosen, so a reply never runs into a dead end: an unsatisfiable constraint is refused before
  * the first token.
  */
-import { ModelError, type SlotsConstraint } from './types.ts';
+import { ModelError, type SlotsConstraint } from '../types.ts';
 
 /** What the tokenizer knows of characters. */
 export interface Alphabet {
@@ -72,6 +72,8 @@ export function allowedTokens({ classOf, domains, rivals }: SlotPlan, chosen: re
   const taken = new Map(chosen.map((token, slot) => [classOf[slot]!, token]));
   const repeated = taken.get(current);
   if (repeated !== undefined) return [repeated];
+  // Nobody's choice depends on this one, and what is left was solvable before.
+  if (rivals[current]!.size === 0) return members(domains[current]!);
 
   const open = new Map<number, Domain>();
   for (const [index, domain] of domains.entries()) {
