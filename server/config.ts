@@ -26,6 +26,24 @@ const originList = z
   .pipe(
     z.array(z.string().regex(/^https?:\/\/[^/\s]+$/, 'must be origins like https://school.example, comma-separated')),
   );
+/** As many characters as a key needs so that guessing is hopeless, however fast: hex or base64, at least 80 bits. */
+const API_KEY_CHARS = 20;
+const apiKeyList = z
+  .string()
+  .transform((list) =>
+    list
+      .split(',')
+      .map((key) => key.trim())
+      .filter((key) => key !== ''),
+  )
+  .pipe(
+    z.array(
+      z
+        .string()
+        .min(API_KEY_CHARS, `each key needs at least ${API_KEY_CHARS} characters; make one with: openssl rand -hex 24`)
+        .regex(/^[\x21-\x7e]+$/, 'keys must be printable ASCII without spaces'),
+    ),
+  );
 
 const Environment = z.object({
   /** TCP port; 0 takes any free one. 8600 is free of well-known services. */
@@ -59,6 +77,10 @@ const Environment = z.object({
   XIAOHE_TRUST_PROXY: setting(flag.default(false)),
   /** Messages one person may send in ten seconds: three a second is faster than typing, slower than a script. */
   XIAOHE_MESSAGES_PER_10S: setting(z.coerce.number().int().min(1).max(100_000).default(30)),
+  /** Bearer keys of the OpenAI-compatible API, comma-separated. Unset: the API refuses everyone and says how to make one. */
+  XIAOHE_API_KEYS: setting(apiKeyList.default([])),
+  /** Requests one key may make in a minute: ten a second is more than a small machine answers. */
+  XIAOHE_API_REQUESTS_PER_MINUTE: setting(z.coerce.number().int().min(1).max(1_000_000).default(600)),
   /** Log lines are JSON on standard error. `warn` by default: the banner already says what a person needs. */
   LOG_LEVEL: setting(z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('warn')),
 });
@@ -77,6 +99,8 @@ export interface Config {
   origins: string[];
   trustProxy: boolean;
   messagesPer10s: number;
+  apiKeys: string[];
+  apiRequestsPerMinute: number;
   logLevel: z.infer<typeof Environment>['LOG_LEVEL'];
 }
 
@@ -109,6 +133,8 @@ export function parseConfig(environment: Record<string, string | undefined> = pr
     origins: env.XIAOHE_ORIGINS,
     trustProxy: env.XIAOHE_TRUST_PROXY,
     messagesPer10s: env.XIAOHE_MESSAGES_PER_10S,
+    apiKeys: env.XIAOHE_API_KEYS,
+    apiRequestsPerMinute: env.XIAOHE_API_REQUESTS_PER_MINUTE,
     logLevel: env.LOG_LEVEL,
   };
 }

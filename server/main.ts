@@ -15,7 +15,15 @@ import { type Config, PROJECT_ROOT, parseConfig } from './config.ts';
 import { type DatabaseHandle, migrate, openDatabase } from './db/index.ts';
 import { AppError, codeOf, toUserError, wordError } from './errors.ts';
 import { createReplies, type Mind, startPulse } from './generations/index.ts';
-import { addRoutes, createApp, createMetrics, isOriginAllowed, SESSION_COOKIE } from './http/index.ts';
+import {
+  addRoutes,
+  createApp,
+  createCalls,
+  createMetrics,
+  isOriginAllowed,
+  RESTART_MS,
+  SESSION_COOKIE,
+} from './http/index.ts';
 import type { Health } from './protocol.ts';
 import * as limits from './realtime/index.ts';
 import { createGateway } from './realtime/index.ts';
@@ -101,10 +109,12 @@ async function serve(
     log,
   });
   closers.push(() => gateway.close());
+  const calls = createCalls();
   const metrics = createMetrics({
     replies: () => replies.active.length,
     sockets: () => gateway.io.engine.clientsCount,
     databaseWaiting: () => pool.waitingCount,
+    apiCalls: () => calls.active,
   });
   const publisher = createPublisher(pool, gateway.broadcast);
   const { broadcast } = gateway;
@@ -129,6 +139,7 @@ async function serve(
     clientDirectory: join(PROJECT_ROOT, 'dist/page'),
     health,
     metrics: () => metrics,
+    openai: { keys: config.apiKeys, requestsPerMinute: config.apiRequestsPerMinute, calls, model: modelNow },
   });
   gateway.open({
     pool,
@@ -193,10 +204,16 @@ async function serve(
     };
   }
 
+  function modelNow(): Model {
+    if (loadFailure) throw loadFailure;
+    if (closing || !loaded?.model) throw new AppError('API_NOT_READY', undefined, { retryAfterMs: RESTART_MS });
+    return loaded.model;
+  }
+
   async function close(drainMs = DRAIN_MS): Promise<void> {
     if (closing) return;
     closing = true;
-    await replies.drain(drainMs);
+    await Promise.all([replies.drain(drainMs), calls.drain(drainMs)]);
     await closeAll();
   }
 }

@@ -6,6 +6,7 @@ import { AppError, codeOf, statusOf, toUserError, wordError } from '../errors.ts
 import type { Health } from '../protocol.ts';
 import { type ApiParts, serveApi } from './api.ts';
 import type { Metrics } from './metrics.ts';
+import { OPENAI_PREFIX, type OpenAIParts, serveOpenAI } from './openai/index.ts';
 import { isOriginAllowed } from './origins.ts';
 import { servePages } from './pages.ts';
 
@@ -19,6 +20,7 @@ export interface AppParts extends ApiParts {
   clientDirectory: string;
   health: () => Promise<Health>;
   metrics: () => Metrics;
+  openai: Omit<OpenAIParts, 'metrics'>;
 }
 
 /** `parts` is asked for per request, because the realtime part needs this server to exist first. */
@@ -39,6 +41,8 @@ export async function createApp(options: { log: Logger; trustProxy: boolean }): 
 export async function addRoutes(app: FastifyInstance, parts: AppParts): Promise<void> {
   app.addHook('onRequest', async (request) => {
     if (request.method === 'GET' || request.method === 'HEAD') return;
+    // The API knows its callers by key, which no other page can send for them; clients in desktop apps name odd origins.
+    if (request.url.startsWith(`${OPENAI_PREFIX}/`)) return;
     if (!isOriginAllowed(request.headers, parts.origins)) throw new AppError('ORIGIN_FORBIDDEN');
   });
 
@@ -70,5 +74,6 @@ export async function addRoutes(app: FastifyInstance, parts: AppParts): Promise<
     return reply.type(registry.contentType).send(await registry.metrics());
   });
   serveApi(app, parts);
+  await serveOpenAI(app, { ...parts.openai, metrics: parts.metrics });
   await servePages(app, parts.clientDirectory);
 }

@@ -10,6 +10,11 @@ describe('configuration', () => {
       'https://a.example',
       'http://b.example:8080',
     ]);
+    expect(parseConfig({}).apiKeys).toEqual([]);
+    expect(parseConfig({ XIAOHE_API_KEYS: 'one-key-of-the-school, another-key-of-the-school,' }).apiKeys).toEqual([
+      'one-key-of-the-school',
+      'another-key-of-the-school',
+    ]);
   });
 
   it.each([
@@ -20,6 +25,10 @@ describe('configuration', () => {
     ['XIAOHE_THREADS', '0'],
     ['XIAOHE_ORIGINS', 'https://a.example/path'],
     ['XIAOHE_REMOTE_URL', 'ftp://hunter2'],
+    ['XIAOHE_API_KEYS', 'hunter2'],
+    ['XIAOHE_API_KEYS', 'a-long-enough-key-0123456789,hunter2'],
+    ['XIAOHE_API_KEYS', 'hunter2 hunter2 hunter2 hunter2'],
+    ['XIAOHE_API_REQUESTS_PER_MINUTE', '0'],
     ['LOG_LEVEL', 'loud'],
   ])('names %s when it is %s', (name, value) => {
     let error: unknown;
