@@ -1,58 +1,19 @@
 /**
- * The `cpu` engine alone, without host or server: decoding 1, 4, 16 and 30 sequences, prefilling, loading, and what a token
- * reads from memory. The engine is the shipped checkpoint's; medians, as measured under whatever else the machine does.
+ * The `cpu` engine alone, without a peer: one thread beside several, loading, what a token reads from memory, and what the
+ * engine holds in it.
  */
 import { availableParallelism } from 'node:os';
 import { openCheckpoint } from '../../agent/model/checkpoint.ts';
 import type { CheckpointConfig } from '../../agent/model/config.ts';
 import { openCpuEngine } from '../../agent/model/engines/cpu/index.ts';
-import { panelsBytes } from '../../agent/model/engines/cpu/layout.ts';
+import { panelsBytes, planLayout } from '../../agent/model/engines/cpu/layout.ts';
 import { SHIPPED_CHECKPOINT } from '../../agent/model/index.ts';
-import { type Engine, PAGE_TOKENS } from '../../agent/model/types.ts';
 import type { Row } from './main.ts';
+import { median, rounded } from './samples.ts';
+import { decodeRate, ENGINE_PAGES, PAST, prefillRate, SEQUENCES, STEPS } from './speed.ts';
 
 const RUNS = 5;
-const SEQUENCES = [1, 4, 16, 30];
-const PROMPTS = [32, 256];
-/** Tokens a sequence has when decoding begins, and how many steps are timed: a short chat. */
-const PAST = 128;
-const STEPS = 32;
-const PAGES_EACH = Math.ceil((PAST + STEPS) / PAGE_TOKENS);
-
-function median(values: number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-}
-
-/** Ids spread over the vocabulary, different in each step, so that routing varies as it does in talk. */
-function tokensOf(count: number, vocabulary: number, salt: number): Int32Array {
-  return Int32Array.from({ length: count }, (_, i) => ((i + 1) * 7_919 + salt * 104_729) % vocabulary);
-}
-
-function batchOf(sequences: number, count: number, past: number, vocabulary: number, logits: boolean) {
-  return {
-    tokens: tokensOf(sequences * count, vocabulary, past),
-    sequences: Array.from({ length: sequences }, (_, n) => ({
-      start: n * count,
-      count,
-      past,
-      pages: Int32Array.from({ length: Math.ceil((past + count) / PAGE_TOKENS) }, (__, i) => n * PAGES_EACH + i),
-      logits,
-    })),
-  };
-}
-
-async function decodeRate(engine: Engine, sequences: number, vocabulary: number): Promise<number> {
-  await engine.step(batchOf(sequences, PAST, 0, vocabulary, false));
-  const started = performance.now();
-  for (let step = 0; step < STEPS; step++) await engine.step(batchOf(sequences, 1, PAST + step, vocabulary, true));
-  return (sequences * STEPS * 1000) / (performance.now() - started);
-}
-
-async function prefillRate(engine: Engine, count: number, vocabulary: number): Promise<number> {
-  const started = performance.now();
-  await engine.step(batchOf(1, count, 0, vocabulary, true));
-  return (count * 1000) / (performance.now() - started);
-}
+const PREFILL = 256;
 
 /** Bytes one decoded token reads: all dense weights, its experts' weights, and the keys and values of its past. */
 export function bytesPerToken(c: CheckpointConfig, past: number): number {
@@ -66,27 +27,34 @@ export function bytesPerToken(c: CheckpointConfig, past: number): number {
 
 export async function* rows(): AsyncGenerator<Row> {
   const checkpoint = await openCheckpoint(SHIPPED_CHECKPOINT);
-  const { vocabulary } = checkpoint.config;
-  const bytes = bytesPerToken(checkpoint.config, PAST + STEPS / 2);
-  const most = Math.max(...SEQUENCES) * PAGES_EACH;
+  const { config } = checkpoint;
+  const bytes = bytesPerToken(config, PAST + STEPS / 2);
+  const mebibytes = (n: number) => rounded(n / 2 ** 20);
   for (const threads of new Set([1, Math.min(2, availableParallelism())])) {
+    const before = process.memoryUsage.rss();
     const started = performance.now();
-    const engine = await openCpuEngine(checkpoint, { threads, pages: most });
-    const row = (name: string, unit: string, ours: number, runs: number): Row => ({ name, unit, ours, threads, runs });
-    yield row('engine/load', 'ms', Math.round(performance.now() - started), 1);
+    const engine = await openCpuEngine(checkpoint, { threads, pages: ENGINE_PAGES });
+    const row = (name: string, unit: string, ours: number, runs = RUNS): Row => ({ name, unit, ours, threads, runs });
+    yield row('engine/load', 'ms', rounded(performance.now() - started), 1);
     for (const sequences of SEQUENCES) {
       const rates: number[] = [];
-      for (let run = 0; run < RUNS; run++) rates.push(await decodeRate(engine, sequences, vocabulary));
-      const rate = median(rates);
-      yield row(`engine/decode/${sequences}`, 'tok/s', Math.round(rate), RUNS);
-      if (sequences === 1) yield row('engine/decode/1/read', 'GB/s', Number(((rate * bytes) / 1e9).toFixed(1)), RUNS);
+      for (let run = 0; run < RUNS; run++) rates.push(await decodeRate(engine, sequences, config.vocabulary));
+      yield row(`engine/decode/${sequences}`, 'tok/s', rounded(median(rates)));
+      if (sequences === 1) yield row('engine/read', 'GB/s', rounded((median(rates) * bytes) / 1e9));
     }
-    for (const count of PROMPTS) {
-      const rates: number[] = [];
-      for (let run = 0; run < RUNS; run++) rates.push(await prefillRate(engine, count, vocabulary));
-      yield row(`engine/prefill/${count}`, 'tok/s', Math.round(median(rates)), RUNS);
-    }
+    const rates: number[] = [];
+    for (let run = 0; run < RUNS; run++) rates.push(await prefillRate(engine, PREFILL, config.vocabulary));
+    yield row(`engine/prefill/${PREFILL}`, 'tok/s', rounded(median(rates)));
+    yield {
+      ...row('memory/engine', 'MiB', mebibytes(process.memoryUsage.rss() - before), 1),
+      note: 'growth of the process',
+    };
     await engine.close();
   }
-  yield { name: 'engine/bytes-per-token', unit: 'MB', ours: Number((bytes / 1e6).toFixed(2)) };
+  const layout = planLayout(config, ENGINE_PAGES, 1);
+  const { embedding, cosine } = layout.globals[0] as { embedding: number; cosine: number };
+  yield { name: 'engine/bytes-per-token', unit: 'MB', ours: rounded(bytes / 1e6) };
+  yield { name: 'memory/weights', unit: 'MiB', ours: mebibytes(cosine - embedding), note: 'in shared memory' };
+  const note = `${ENGINE_PAGES} pages of 16 tokens`;
+  yield { name: 'memory/kv', unit: 'MiB', ours: mebibytes(layout.kvBytes), note };
 }

@@ -3,14 +3,10 @@
  * warm prefix, memory. Engines take turns within a run, so that a busy machine slows all of them alike; rows are medians.
  */
 
-import { openCheckpoint } from '../../agent/model/checkpoint.ts';
-import { openTfjsEngine } from '../../agent/model/engines/tfjs/index.ts';
-import { type Mixture, mix, route, siluGate } from '../../agent/model/experts.ts';
 import type { ChatMessage, EngineName, GenerateRequest, Model } from '../../agent/model/index.ts';
 import { openModel, SHIPPED_CHECKPOINT } from '../../agent/model/index.ts';
-import { multiply, uploadWeight } from '../../agent/model/product.ts';
-import { randomFrom } from '../../agent/model/sampling.ts';
 import type { Row } from './main.ts';
+import { median, rounded } from './samples.ts';
 
 const ENGINES: EngineName[] = ['tensorflow', 'cpu', 'wasm'];
 const RUNS = 5;
@@ -68,10 +64,11 @@ async function measure(model: Model, samples: Map<string, Samples>, run: number)
     row.values.push(value);
     samples.set(key, row);
   };
-  for (const batch of BATCHES) note(`decode/*/${batch}`, 'tok/s', await decode(model, batch, run));
+  // speed.ts measures the `cpu` engine's rates, beside a peer.
+  if (name !== 'cpu') for (const batch of BATCHES) note(`decode/*/${batch}`, 'tok/s', await decode(model, batch, run));
   const content = fresh();
   const cold = await timed(model, content, 1);
-  note('prefill/*', 'tok/s', (cold.promptTokens * 1_000) / cold.firstTokenMs);
+  if (name !== 'cpu') note('prefill/*', 'tok/s', (cold.promptTokens * 1_000) / cold.firstTokenMs);
   note('first-token/*/cold-500', 'ms', cold.firstTokenMs);
   const warm = await timed(model, `${content}再说一遍`, 1);
   note('first-token/*/warm-500', 'ms', warm.firstTokenMs);
@@ -81,87 +78,8 @@ async function measure(model: Model, samples: Map<string, Samples>, run: number)
   note('first-token/*/slowest-of-30', 'ms', Math.max(...class30.map((reply) => reply.firstTokenMs)));
 }
 
-/** Shape of the shipped checkpoint's mixture; rows are a prefill step's. */
-const MIXTURE = { hidden: 256, width: 128, expertsPerToken: 4 };
-const MIXTURE_ROWS = 128;
-
-function randomMixture(count: number): Mixture {
-  const { hidden, width } = MIXTURE;
-  const random = randomFrom(count);
-  const matrix = (rows: number, cols: number) => ({
-    shape: [rows, cols],
-    values: Float32Array.from({ length: rows * cols }, () => (random() - 0.5) / 8),
-  });
-  return {
-    ...MIXTURE,
-    router: matrix(count, hidden).values,
-    experts: Array.from({ length: count }, () => ({
-      gateUp: uploadWeight([matrix(width, hidden), matrix(width, hidden)]),
-      down: uploadWeight([matrix(hidden, width)]),
-    })),
-  };
-}
-
-/** What FastMoE's papers compare with: every expert over all rows, masked afterwards. */
-async function maskedLoop(x: Float32Array, mixture: Mixture): Promise<Float32Array> {
-  const { hidden, width, expertsPerToken } = mixture;
-  const { chosen, weights } = route(x, mixture);
-  const out = new Float32Array(x.length);
-  for (const [e, { gateUp, down }] of mixture.experts.entries()) {
-    const y = await multiply(siluGate(await multiply(x, gateUp), width), down);
-    chosen.forEach((expert, pair) => {
-      if (expert !== e) return;
-      const row = Math.floor(pair / expertsPerToken) * hidden;
-      for (let j = 0; j < hidden; j++) out[row + j]! += weights[pair]! * y[row + j]!;
-    });
-  }
-  return out;
-}
-
-/** Grouped experts against the masked loop on TensorFlow.js's wasm backend. */
-async function* expertRows(): AsyncGenerator<Row> {
-  const engine = await openTfjsEngine('wasm', await openCheckpoint(SHIPPED_CHECKPOINT), { pages: 1, gpuOnly: false });
-  for (const count of [16, 64, 128]) {
-    const mixture = randomMixture(count);
-    const random = randomFrom(1);
-    const x = Float32Array.from({ length: MIXTURE_ROWS * MIXTURE.hidden }, () => random() - 0.5);
-    const times: Record<'grouped' | 'masked', number[]> = { grouped: [], masked: [] };
-    for (let run = -1; run < RUNS; run++) {
-      for (const [name, compute] of [['grouped', mix] as const, ['masked', maskedLoop] as const]) {
-        const began = performance.now();
-        await compute(x, mixture);
-        // The first turn packs the weights.
-        if (run >= 0) times[name].push(performance.now() - began);
-      }
-    }
-    const ours = median(times.grouped);
-    const theirs = median(times.masked);
-    const peer = 'masked loop';
-    yield {
-      name: `experts/wasm/${count}`,
-      unit: 'ms',
-      ours: round(ours),
-      peer,
-      theirs: round(theirs),
-      ratio: round(theirs / ours),
-      threads: 1,
-      runs: RUNS,
-    };
-    for (const { gateUp, down } of mixture.experts) {
-      gateUp.dispose();
-      down.dispose();
-    }
-  }
-  await engine.close();
-}
-
-const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-const round = (value: number) => Math.round(value * 100) / 100;
-
 /** Rows as `main.ts` prints them; engines that do not open here are left out. */
-export async function* rows(only = ''): AsyncGenerator<Row> {
-  if (!only || only.startsWith('experts')) yield* expertRows();
-  if (only.startsWith('experts')) return;
+export async function* rows(): AsyncGenerator<Row> {
   const models: Model[] = [];
   for (const engine of ENGINES) {
     const before = process.memoryUsage.rss();
@@ -185,7 +103,7 @@ export async function* rows(only = ''): AsyncGenerator<Row> {
   for (let run = 0; run < RUNS; run++) for (const model of models) await measure(model, samples, run);
   for (const [key, { unit, values }] of samples) {
     const [name, threads] = key.split('|') as [string, string];
-    yield { name, unit, ours: round(median(values)), threads: Number(threads), runs: values.length };
+    yield { name, unit, ours: rounded(median(values)), threads: Number(threads), runs: values.length };
   }
   yield {
     name: 'memory/peak',
