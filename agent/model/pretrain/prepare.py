@@ -2,7 +2,7 @@
 
     python prepare.py --tokenizer DIR --out DIR [--data ../shared/data] [--row 512] [--only ground]
 
-Per source NAME it writes NAME.train.npz and NAME.held.npz (every 50th document, by hash), each with
+Per source NAME it writes NAME.train.npz and NAME.held.npz (every 50th document, by hash; small talk: every 40th question), each with
 tokens uint16 [R, row+1] and flags uint8 [R, row+1] = document·2 + loss bit. Rows hold whole documents; a chat that does
 not fit loses its oldest exchanges, a text is cut at a sentence. Prints what was dropped and why, and writes it to
 prepare.json with the hash of every input.
@@ -24,6 +24,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 import gen_ground
+import small_talk
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 NGRAM = 14  # tokens; a Chinese sentence that shares 14 characters in a row with a test item is the test item
@@ -169,9 +170,12 @@ def couplets(data, rng, size=90_000):
 def sources(data, rng):
     hand = ["life_zh.jsonl", "plain_zh.jsonl", "teach_zh.jsonl", "make_zh.jsonl"]
     yield "ground_zh", gen_ground.dialogues("zh", 36_000, seed=11, data=data)
-    yield "ground_en", gen_ground.dialogues("en", 12_000, seed=12, data=data)
+    yield "ground_en", gen_ground.dialogues("en", 24_000, seed=12, data=data)
+    yield "small_zh", small_talk.dialogues("zh", seed=31, data=data)
+    yield "small_en", small_talk.dialogues("en", seed=32, data=data)
     yield "openings", openings(data)
-    yield "recite", gen_ground.recitations(12_000, seed=21, data=data)
+    yield "recite", gen_ground.recitations("zh", 8_000, seed=21, data=data)
+    yield "recite_en", gen_ground.recitations("en", 12_000, seed=22, sentences=[x for d in sentences(data, "en") for x in d.split("\n")], data=data)
     yield "voice_zh", joined(talk(data, hand, rng, 0.5), rng)
     yield "voice_en", joined(talk(data, ["en.jsonl"], rng, 0.5), rng)
     yield "teach_gen", talk(data, ["gen_teach_zh.jsonl.xz"], rng)
@@ -240,26 +244,46 @@ def test_ngrams(data, encoder):
     return grams
 
 
-def pack(documents, row):
-    """First fit over a window of open rows; documents must be shuffled already."""
+def pack(units, row):
+    """First fit over a window of open rows; units (lists of documents that want one row) must be shuffled already."""
     done, open_rows = [], []
-    for ids, loss in documents:
+    fits = lambda unit: sum(len(ids) for ids, _ in unit) <= row + 1
+    for unit in (x for u in units for x in ([u] if fits(u) else [[p] for p in u])):
+        size = sum(len(ids) for ids, _ in unit)
         for r in open_rows:
-            if len(r[0]) + len(ids) <= row + 1 and r[2] < 126:
+            if len(r[0]) + size <= row + 1 and r[2] + len(unit) < 127:
                 break
         else:
             r = [[], [], 0]
             open_rows.append(r)
             if len(open_rows) > 48:
                 done.append(open_rows.pop(max(range(len(open_rows) - 1), key=lambda i: len(open_rows[i][0]))))
-        r[2] += 1
-        r[0] += ids
-        r[1] += [r[2] * 2 + b for b in loss]
+        for ids, loss in unit:
+            r[2] += 1
+            r[0] += ids
+            r[1] += [r[2] * 2 + b for b in loss]
     done += open_rows
     tokens, flags = np.zeros((len(done), row + 1), np.uint16), np.zeros((len(done), row + 1), np.uint8)
     for i, (ids, marks, _) in enumerate(done):  # padding is document 0 without loss
         tokens[i, :len(ids)], flags[i, :len(ids)] = ids, marks
     return tokens, flags
+
+
+def usable(name, d, encoder, row, grams, seen):
+    """The document's parts, or none of a duplicate; a part that shares text with a test item is dropped."""
+    key = hashlib.blake2b(json.dumps(d, ensure_ascii=False).encode(), digest_size=8).digest()
+    if key in seen:
+        DROPPED[f"{name}: duplicate"] += 1
+        return
+    seen.add(key)
+    parts = encoder.document(d, row)
+    if not parts:
+        DROPPED[f"{name}: one exchange longer than a row"] += 1
+    for ids, loss in parts:
+        if any(hash(tuple(ids[i:i + NGRAM])) in grams for i in range(len(ids) - NGRAM + 1)):
+            DROPPED[f"{name}: shares {NGRAM} tokens with a test item"] += 1
+        else:
+            yield ids, loss
 
 
 def prepare(args):
@@ -269,28 +293,20 @@ def prepare(args):
     for name, documents in sources(args.data, rng):
         if args.only and args.only not in name:
             continue
-        train, held, characters = [], [], 0
-        for d in documents:
-            key = hashlib.blake2b(json.dumps(d, ensure_ascii=False).encode(), digest_size=8).digest()
-            if key in seen:
-                DROPPED[f"{name}: duplicate"] += 1
-                continue
-            seen.add(key)
-            parts = encoder.document(d, args.row)
-            if not parts:
-                DROPPED[f"{name}: one exchange longer than a row"] += 1
-            for ids, loss in parts:
-                if any(hash(tuple(ids[i:i + NGRAM])) in grams for i in range(len(ids) - NGRAM + 1)):
-                    DROPPED[f"{name}: shares {NGRAM} tokens with a test item"] += 1
-                    continue
-                (held if zlib.crc32(key) % HELD_OUT_EVERY == 0 else train).append((ids, loss))
+        train, held = [], []  # units: documents that belong together share a row where they fit
+        for unit in documents:
+            parts = [p for d in (unit.get("together", [unit]) if isinstance(unit, dict) else [unit]) for p in usable(name, d, encoder, args.row, grams, seen)]
+            if parts:
+                key = zlib.crc32(json.dumps(unit, ensure_ascii=False).encode())
+                apart = unit["held"] if isinstance(unit, dict) and "held" in unit else key % HELD_OUT_EVERY == 0
+                (held if apart else train).extend([parts] if isinstance(unit, dict) and "together" in unit else [[p] for p in parts])
         rng.shuffle(train)
         for kind, some in (("train", train), ("held", held)):
             tokens, flags = pack(some, args.row)
             np.savez(args.out / f"{name}.{kind}.npz", tokens=tokens, flags=flags)
             fill, loss = float((flags > 0).mean()), int((flags & 1).sum())
             if kind == "train":
-                report[name] = {"documents": len(some), "rows": len(tokens), "tokens": int((flags > 0).sum()), "loss_tokens": loss, "fill": round(fill, 3)}
+                report[name] = {"documents": sum(map(len, some)), "rows": len(tokens), "tokens": int((flags > 0).sum()), "loss_tokens": loss, "fill": round(fill, 3)}
         print(name, report[name], flush=True)
     vocabulary = encoder.tok.get_vocab_size()
     spelled = [len(encoder.tok.id_to_token(i)) for i in range(vocabulary)]  # one stand-in character per byte

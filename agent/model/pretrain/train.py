@@ -39,10 +39,11 @@ GRAMS_PER_KWH = 450.0            # estimate: world average grid
 # Share of tokens by source; names are the packed files'. Stage 1 is broad, stage 2 is talk, memory and couplets.
 # `recite` (said twice, loss on the second) is what makes copying appear, and within 200 steps; it is then tapered.
 MIXTURE = [
-    {"recite": 10, "voice_zh": 30, "voice_en": 9, "story_zh": 5, "prose_zh": 6, "sentences_zh": 7, "sentences_en": 3, "couplet": 6,
-     "ground_zh": 18, "ground_en": 6},
-    {"recite": 2, "voice_zh": 36, "voice_en": 10, "story_zh": 2, "sentences_zh": 3, "couplet": 8, "poem": 1, "teach_gen": 3,
-     "en_gen": 1, "reason_gen": 1, "ground_zh": 25, "ground_en": 9},
+    {"recite": 5, "recite_en": 5, "voice_zh": 24, "voice_en": 9, "small_zh": 5, "small_en": 3, "story_zh": 6, "prose_zh": 8, "prose_en": 3,
+     "sentences_zh": 8, "sentences_en": 5, "couplet": 5, "poem": 2, "verse": 1, "teach_gen": 2, "en_gen": 2, "reason_gen": 1,
+     "ground_zh": 13, "ground_en": 13},
+    {"recite": 1, "recite_en": 4, "small_zh": 20, "small_en": 10, "voice_zh": 18, "voice_en": 6, "story_zh": 1, "sentences_zh": 1,
+     "couplet": 5, "poem": 1, "teach_gen": 1, "ground_zh": 19, "ground_en": 16, "openings": 1},
 ]
 
 
