@@ -39,11 +39,16 @@ export function spansWithout(tokens: Iterable<number>, vocabulary: number): Span
 }
 
 /**
- * `random` yields numbers in [0, 1); greedy sampling never calls it. While it runs, `logits` hold penalised scores.
+ * `random` yields numbers in [0, 1); greedy sampling never calls it. `total` is log Σ eˣ of the logits, where it is known. While it runs, `logits` hold penalised scores.
  * Throws ENGINE_CRASHED when they are not all numbers: what computed them cannot be trusted.
  */
-export function sample(logits: Float32Array, sampling: Sampling, mask: Mask, random: () => number): Choice {
-  const total = logSumExp(logits);
+export function sample(
+  logits: Float32Array,
+  sampling: Sampling,
+  mask: Mask,
+  random: () => number,
+  total = logSumExp(logits),
+): Choice {
   if (!Number.isFinite(total)) throw new ModelError('ENGINE_CRASHED', 'the logits are not finite numbers');
   const { used } = mask;
   const unpenalised = sampling.repetitionPenalty === 1 ? undefined : penalise(logits, used, sampling.repetitionPenalty);
@@ -57,8 +62,7 @@ export function sample(logits: Float32Array, sampling: Sampling, mask: Mask, ran
 }
 
 /** The `count` likeliest tokens of the model's own distribution, likeliest first. */
-export function likeliest(logits: Float32Array, count: number): Choice[] {
-  const total = logSumExp(logits);
+export function likeliest(logits: Float32Array, count: number, total = logSumExp(logits)): Choice[] {
   const best = largest(logits, [{ from: 0, to: logits.length }], count);
   return Array.from(best, (token) => ({ token, logprob: logits[token]! - total }));
 }

@@ -180,6 +180,8 @@ export interface Engine {
   readonly pages: number;
   /** Logits [sequences with `logits`, vocabulary] in one buffer, valid until the next call. */
   step(batch: Batch): Promise<Float32Array>;
+  /** log Σ eˣ of each row of the last step's logits, from engines that compute it on the way; NaN for a row with NaN in it. */
+  logSumExp?(): Float64Array;
   /** Mean of the final-norm hidden states over the tokens, [hidden]. Uses no KV pages. */
   embed(tokens: Int32Array): Promise<Float32Array>;
   close(): Promise<void>;

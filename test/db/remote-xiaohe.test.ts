@@ -6,7 +6,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type GenerateRequest, type Model, openModel, SHIPPED_CHECKPOINT } from '../../agent/model/index.ts';
+import {
+  type GenerateOptions,
+  type Model,
+  openModel,
+  type Prompt,
+  SHIPPED_CHECKPOINT,
+} from '../../agent/model/index.ts';
 import { parseConfig } from '../../server/config.ts';
 import { type RunningServer, startServer } from '../../server/main.ts';
 import { ChatClient } from '../support/chat-client.ts';
@@ -49,18 +55,16 @@ describe('a Xiaohe whose brain is another Xiaohe', () => {
     for (const folder of folders) rmSync(folder, { recursive: true, force: true });
   });
 
-  async function say(model: Model, changes: Partial<GenerateRequest> = {}) {
-    const messages = [
-      { role: 'system' as const, content: '小禾 6岁' },
-      { role: 'user' as const, content: '你是谁？' },
-    ];
+  const ASKED: Prompt = {
+    messages: [
+      { role: 'system', content: '小禾 6岁' },
+      { role: 'user', content: '你是谁？' },
+    ],
+  };
+
+  async function say(model: Model, options: Partial<GenerateOptions> = {}, prompt: Prompt = ASKED) {
     let logprob = 0;
-    for await (const event of model.generate({
-      messages,
-      maxTokens: 40,
-      sampling: GREEDY,
-      ...changes,
-    } as GenerateRequest)) {
+    for await (const event of model.generate({ ...prompt, maxTokens: 40, sampling: GREEDY, ...options })) {
       if (event.type === 'end') return { ...event, logprob };
       if (event.text !== '') logprob += event.logprob;
     }
@@ -76,9 +80,8 @@ describe('a Xiaohe whose brain is another Xiaohe', () => {
     expect(there.logprob).toBeCloseTo(here.logprob, 2);
     const seeded = { sampling: { ...GREEDY, temperature: 0.9, topK: 40, seed: 11 } };
     expect((await say(remote, seeded)).text).toBe((await say(local, seeded)).text);
-    expect((await say(remote, { prompt: '从前有', messages: undefined } as never)).text).toBe(
-      (await say(local, { prompt: '从前有', messages: undefined } as never)).text,
-    );
+    const raw = { prompt: '从前有' };
+    expect((await say(remote, {}, raw)).text).toBe((await say(local, {}, raw)).text);
   });
 
   it('keeps a schema, and embeds the same', async () => {

@@ -83,15 +83,15 @@ export class Reply {
   }
 
   /**
-   * Chooses the next token from the logits after the tokens so far. Throws CONSTRAINT_IMPOSSIBLE where the vocabulary
+   * Chooses the next token from the logits after the tokens so far; `total` is their log Σ eˣ if known. Throws CONSTRAINT_IMPOSSIBLE where the vocabulary
    * leaves no way on, and ENGINE_CRASHED for logits that are no numbers.
    */
-  say(logits: Float32Array): Said {
+  say(logits: Float32Array, total?: number): Said {
     const { endTokens, speakable, tokenizer } = this.#parts;
     const allowed = this.#guide && this.#allowed(this.#guide);
     const mask = { ...(allowed ? { allowed } : { speakable }), used: this.#used };
-    const { token, logprob } = sample(logits, this.#request.sampling, mask, this.#random);
-    const top = this.#alternatives > 0 && this.#alternativesIn(logits);
+    const { token, logprob } = sample(logits, this.#request.sampling, mask, this.#random, total);
+    const top = this.#alternatives > 0 && this.#alternativesIn(logits, total);
     this.tokens.push(token);
     this.#used.add(token);
     const isEnd = endTokens.has(token);
@@ -119,8 +119,11 @@ export class Reply {
     return allowed;
   }
 
-  #alternativesIn(logits: Float32Array): Alternative[] {
+  #alternativesIn(logits: Float32Array, total?: number): Alternative[] {
     const { tokenizer } = this.#parts;
-    return likeliest(logits, this.#alternatives).map((choice) => ({ ...choice, text: tokenizer.nameOf(choice.token) }));
+    return likeliest(logits, this.#alternatives, total).map((choice) => ({
+      ...choice,
+      text: tokenizer.nameOf(choice.token),
+    }));
   }
 }

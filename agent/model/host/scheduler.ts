@@ -186,6 +186,7 @@ export class Scheduler {
       return;
     }
     const elapsed = performance.now() - began;
+    const sums = this.#parts.engine.logSumExp?.();
 
     const events: ReplyEvent[] = [];
     const { vocabulary } = this.#parts.config;
@@ -197,14 +198,14 @@ export class Scheduler {
       reply.computed += count;
       reply.computeMs += (elapsed * count) / total;
       this.#pages.seal(reply.lease, reply.tokens, reply.computed);
-      if (own >= 0) this.#say(reply, logits.subarray(own * vocabulary, (own + 1) * vocabulary), events);
+      if (own >= 0) this.#say(reply, logits.subarray(own * vocabulary, (own + 1) * vocabulary), sums?.[own], events);
     }
     if (events.length > 0) this.#parts.emit(events);
   }
 
-  #say(reply: Reply, logits: Float32Array, events: ReplyEvent[]): void {
+  #say(reply: Reply, logits: Float32Array, total: number | undefined, events: ReplyEvent[]): void {
     try {
-      const { finish, ...said } = reply.say(logits);
+      const { finish, ...said } = reply.say(logits, total);
       events.push({ id: reply.id, event: { type: 'token', ...said } });
       if (finish) events.push(this.#end(reply, finish));
     } catch (cause) {

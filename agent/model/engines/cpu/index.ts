@@ -8,7 +8,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { Checkpoint } from '../../checkpoint.ts';
-import { type Batch, type Engine, type EngineInfo, ModelError, type ModelOptions } from '../../types.ts';
+import { type Batch, type Engine, type EngineInfo, ModelError, type ModelOptions, PAGE_TOKENS } from '../../types.ts';
 import { compiled, compileKernels, instantiate, type Kernels } from './kernels.ts';
 import { type Layout, PASS_LOGITS, PASS_ROWS, planLayout, stageCount } from './layout.ts';
 import { packCheckpoint, writeRotary } from './pack.ts';
@@ -75,6 +75,7 @@ class CpuEngine implements Engine {
   private readonly memory: ArrayBufferLike;
   private readonly kernels: Kernels;
   private readonly workers: Worker[];
+  private sums = new Float64Array();
   private open = true;
   private crashed = false;
 
@@ -103,24 +104,40 @@ class CpuEngine implements Engine {
   async step(batch: Batch): Promise<Float32Array> {
     const { vocabulary } = this.checkpoint.config;
     const passes = cutPasses(batch, this.limits(this.pages));
+    const total = passes.reduce((sum, { wanted }) => sum + wanted.length, 0);
+    this.sums = new Float64Array(total);
     if (passes.length === 1) {
       this.run(passes[0]!, true);
-      return this.floats('logits', passes[0]!.wanted.length * vocabulary);
+      this.keepSums(0, total);
+      return this.floats('logits', total * vocabulary);
     }
-    const total = passes.reduce((sum, { wanted }) => sum + wanted.length, 0);
     const logits = new Float32Array(total * vocabulary);
-    let at = 0;
+    let row = 0;
     for (const pass of passes) {
       this.run(pass, true);
-      const part = this.floats('logits', pass.wanted.length * vocabulary);
-      logits.set(part, at);
-      at += part.length;
+      const rows = pass.wanted.length;
+      logits.set(this.floats('logits', rows * vocabulary), row * vocabulary);
+      this.keepSums(row, rows);
+      row += rows;
     }
     return logits;
   }
 
+  logSumExp(): Float64Array {
+    return this.sums;
+  }
+
+  private keepSums(from: number, rows: number): void {
+    const summaries = this.floats('summaries', 2 * rows);
+    for (let row = 0; row < rows; row++)
+      this.sums[from + row] = summaries[2 * row]! + Math.log(summaries[2 * row + 1]!);
+  }
+
   async embed(tokens: Int32Array): Promise<Float32Array> {
     const { hidden } = this.checkpoint.config;
+    const room = this.layout.ownPages * PAGE_TOKENS;
+    if (tokens.length > room)
+      throw new ModelError('CONTEXT_TOO_LONG', `${tokens.length} tokens to embed, there is room for ${room}`);
     const pages = Int32Array.from({ length: this.layout.ownPages }, (_, i) => this.pages + i);
     const sequence = { start: 0, count: tokens.length, past: 0, pages, logits: false };
     const limits = this.limits(this.pages + pages.length);

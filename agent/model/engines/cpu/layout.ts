@@ -136,6 +136,7 @@ export function planLayout(c: CheckpointConfig, pages: number, threads: number):
     inner: part(choices * recordBytes(c.expertWidth)),
     expertOut: part(4 * choices * c.hidden),
     logits: part(4 * PASS_LOGITS * c.vocabulary),
+    summaries: part(8 * PASS_LOGITS),
   };
   // A thread's tile holds a chunk of results (a head wide, or 32 gates and 32 ups), or one fp32 row and its router logits.
   const tileBytes = 4 * Math.max(CHUNK_ROWS * Math.max(c.headDim, 2 * BLOCK), c.hidden + c.experts);
@@ -152,7 +153,7 @@ export function planLayout(c: CheckpointConfig, pages: number, threads: number):
   return { bytes: end, ownPages, globals, kvBytes };
 }
 
-/** Stages with claimed tasks in one step: seven a layer, one before the first and one for the logits. */
+/** Stages with claimed tasks in one step: seven a layer, one before the first, one for the logits and one for their sums. */
 export function stageCount(c: { layers: number }): number {
-  return 7 * c.layers + 2;
+  return 7 * c.layers + 3;
 }

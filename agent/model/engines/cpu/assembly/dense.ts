@@ -1,10 +1,11 @@
 /** The dense products: queries, keys and values; the attention's output; the logits. */
+import { exp4, max4, sum4 } from './arithmetic';
 import { CHUNK, panelBytes, recordBytes } from './format';
 import { listRows, multiply } from './multiply';
 import { keepKey, keepQuery, keepValue } from './pages';
 import {
   attended, head, headDim, heads, hidden, kvHeads, layerBase, layerStride, logits, normed, outputOffset, projected,
-  qkvOffset, tile, vocabulary,
+  qkvOffset, summaries, tile, vocabulary,
 } from './shared';
 import { claim, nextStage } from './sync';
 
@@ -63,4 +64,29 @@ export function output(layer: i32, n: i32): void {
 
 export function makeLogits(n: i32): void {
   product(head, vocabulary >> 3, hidden, LOGIT_PANELS, normed, n, logits, <usize>vocabulary << 2);
+}
+
+/**
+ * Of each row of logits its largest value m and Σ exp(x − m), two floats a row: every sampled token needs both, over the
+ * whole vocabulary, and here they cost a tenth of what they cost outside. A logit that is no number makes the sum NaN.
+ */
+export function summarise(n: i32): void {
+  nextStage();
+  const bytes = <usize>vocabulary << 2;
+  for (let row = claim(); row < n; row = claim()) {
+    const from = logits + <usize>row * bytes;
+    const end = from + bytes;
+    let top = v128.load(from);
+    for (let at = from; at < end; at += 16) top = f32x4.max(top, v128.load(at));
+    const m = max4(top);
+    const shift = f32x4.splat(m);
+    let even = f32x4.splat(0);
+    let odd = f32x4.splat(0);
+    for (let at = from; at < end; at += 32) {
+      even = f32x4.add(even, exp4(f32x4.sub(v128.load(at), shift)));
+      odd = f32x4.add(odd, exp4(f32x4.sub(v128.load(at, 16), shift)));
+    }
+    store<f32>(summaries + (<usize>row << 3), m);
+    store<f32>(summaries + (<usize>row << 3), sum4(f32x4.add(even, odd)), 4);
+  }
 }

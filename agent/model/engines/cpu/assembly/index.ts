@@ -3,7 +3,7 @@
  * instance over one shared memory and runs the same `step`; the work is divided task by task inside.
  */
 import { attend } from './attention';
-import { makeLogits, output, qkv } from './dense';
+import { makeLogits, output, qkv, summarise } from './dense';
 import { down, gateUp } from './experts';
 import { betweenStages, COMBINE, EMBED, FINAL, ROUTE } from './rows';
 import { hidden, layers, order, residual, wanted } from './shared';
@@ -42,6 +42,8 @@ function forward(): void {
   }
   if (!withLogits) return;
   makeLogits(asked);
+  barrier();
+  summarise(asked);
   barrier();
 }
 

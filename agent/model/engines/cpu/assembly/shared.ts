@@ -71,6 +71,7 @@ export let active: usize = 0;
 export let inner: usize = 0;
 export let expertOut: usize = 0;
 export let logits: usize = 0;
+export let summaries: usize = 0;
 /** Private working memory of this thread. */
 export let scores: usize = 0;
 export let tile: usize = 0;

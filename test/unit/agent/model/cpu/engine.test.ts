@@ -75,6 +75,27 @@ describe.each(SHAPES)('a random checkpoint: %s', (_, shape) => {
     }
   });
 
+  it('sums up each row of logits, over more rows than one pass takes', async () => {
+    const { vocabulary } = checkpoint.config;
+    const rows = 70;
+    const tokens = textOf(rows, vocabulary);
+    const sequences = Array.from(tokens, (_, i) => ({
+      start: i,
+      count: 1,
+      past: 0,
+      pages: Int32Array.of(i % 16),
+      logits: true,
+    }));
+    const logits = await engine.step({ tokens, sequences });
+    const sums = engine.logSumExp!();
+    expect(sums).toHaveLength(rows);
+    for (let row = 0; row < rows; row++) {
+      const all = Array.from(logits.subarray(row * vocabulary, (row + 1) * vocabulary));
+      const top = Math.max(...all);
+      expect(sums[row]).toBeCloseTo(top + Math.log(all.reduce((sum, x) => sum + Math.exp(x - top), 0)), 4);
+    }
+  });
+
   it('embeds as the mean of the plain hidden states', async () => {
     const tokens = textOf(19, checkpoint.config.vocabulary);
     const states = hiddenStates(checkpoint, tokens);
@@ -195,6 +216,12 @@ describe('bad input and closing', () => {
     await expect(run(engine, Int32Array.of(1), 0, Int32Array.of(8))).rejects.toThrow(RangeError);
     await expect(engine.embed(textOf(641, 96))).rejects.toMatchObject({ code: 'CONTEXT_TOO_LONG' });
     expect(await run(engine, Int32Array.of(1, 2), 0, Int32Array.of(0))).toEqual(good);
+    await engine.close();
+  });
+
+  it('embeds no text longer than its own pages hold, however long the context', async () => {
+    const engine = await openCpuEngine(randomCheckpoint({ context: 4_096 }), { threads: 1, pages: 8 });
+    await expect(engine.embed(textOf(2_049, 96))).rejects.toMatchObject({ code: 'CONTEXT_TOO_LONG' });
     await engine.close();
   });
 
