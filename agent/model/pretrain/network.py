@@ -33,6 +33,13 @@ class Config:
     max_position_embeddings: int = 2_048
 
 
+# The one dial: a name stands for everything about the shape.
+SIZES = {
+    "seedling": Config(),
+    "sapling": Config(hidden_size=512, num_hidden_layers=8, num_attention_heads=8, moe_intermediate_size=256),
+}
+
+
 class RMSNorm(nn.Module):
     def __init__(self, size, eps):
         super().__init__()

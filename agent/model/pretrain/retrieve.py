@@ -182,7 +182,10 @@ def train(args):
         if step % 500 == 0 or step + 1 == args.steps:
             print(json.dumps({"step": step, "loss": round(loss.item() / 2, 4), "temperature": round(1 / scale.item(), 4)}), flush=True)
     write(head, args.out or args.checkpoint)
-    print(json.dumps(measure(features, head, sets), indent=1))
+    report = measure(features, head, sets)
+    print(json.dumps(report, indent=1))
+    if args.report:
+        args.report.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
@@ -190,6 +193,7 @@ if __name__ == "__main__":
     p.add_argument("--checkpoint", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[1] / "checkpoints/seedling")
     p.add_argument("--data", type=pathlib.Path, default=gen_ground.DATA)
     p.add_argument("--out", type=pathlib.Path, help="default: the checkpoint itself")
+    p.add_argument("--report", type=pathlib.Path, help="where the measurements go, for card.py")
     p.add_argument("--steps", type=int, default=3_000)
     p.add_argument("--seed", type=int, default=1)
     train(p.parse_args())

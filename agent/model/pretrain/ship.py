@@ -22,7 +22,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from network import Config, Network
+from network import SIZES, Config, Network
 
 BLOCK = 32
 TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
@@ -94,6 +94,11 @@ def is_quantized(name):
     return not (name.endswith("norm.weight") or "layernorm" in name or "mlp.gate." in name)
 
 
+def size_of(c):
+    """The name of a shape; a shape of nobody's is a trial."""
+    return next((name for name, size in SIZES.items() if size == c), "trial")
+
+
 def config_json(c, version, quantization):
     out = {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", **dataclasses.asdict(c)}
     out |= {"num_local_experts": c.num_experts, "intermediate_size": c.moe_intermediate_size * c.num_experts_per_tok,
@@ -104,7 +109,7 @@ def config_json(c, version, quantization):
             "initializer_range": 0.02, "bos_token_id": None, "eos_token_id": IM_END, "pad_token_id": END_OF_TEXT,
             "torch_dtype": "bfloat16"}
     if quantization:
-        out["xiaohe"] = {"name": "seedling", "version": version, "quantization": quantization}
+        out["xiaohe"] = {"name": size_of(c), "version": version, "quantization": quantization}
     return out
 
 
@@ -132,7 +137,7 @@ def ship(network, tokenizer, out, version, tokens, run):
             tensors[name], tensors[name + ".scale"] = quantize(w)
         else:
             tensors[name] = w
-    metadata = {"format": "pt", "quantization": "q8_0", "block_size": str(BLOCK), "checkpoint": "seedling",
+    metadata = {"format": "pt", "quantization": "q8_0", "block_size": str(BLOCK), "checkpoint": size_of(network.c),
                 "trained_tokens": str(tokens), "run": run}
     write(tensors, metadata, config_json(network.c, version, "q8_0"), tokenizer, out)
 

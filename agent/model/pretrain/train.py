@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from network import Config, Network
+from network import SIZES, Network
 from optim import Optimizer
 
 BALANCE, ROUTER_Z = 1e-2, 1e-3   # weights of the load-balance (1e-3 left 9 of 96 experts dead at this budget) and router z losses
@@ -161,7 +161,7 @@ def train(args):
         torch.set_num_threads(args.threads)
     (rank, world), (device, autocast) = join(), device_and_autocast()
     stages = [Rows(args.packed), Rows(args.packed2 or args.packed)]
-    network = Network(Config()).to(device)
+    network = Network(SIZES[args.size]).to(device)
     parameters = list(network.parameters())
     optimizer, step, tokens, spent = Optimizer(network), 0, 0, 0.0
     checkpoint = args.run / "checkpoint.pt"
@@ -227,6 +227,7 @@ if __name__ == "__main__":
     p.add_argument("--packed2", type=pathlib.Path, help="longer rows for stage 2; short rows are cheaper while grammar is learnt")
     p.add_argument("--run", type=pathlib.Path, required=True)
     p.add_argument("--seconds", type=float, required=True, help="training time in all, resumed time included")
+    p.add_argument("--size", choices=SIZES, default="seedling")
     p.add_argument("--stage1", type=float, default=0.45, help="share of the time before the mixture changes")
     p.add_argument("--batch", type=int, default=8_192, help="tokens per step")
     p.add_argument("--micro", type=int, default=4_096, help="tokens per forward pass")
