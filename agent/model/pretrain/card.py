@@ -41,7 +41,7 @@ know much. An ordinary Hugging Face `Qwen3MoeForCausalLM`; the int8 blocks in `m
 """
 WEAK = """## Weak points
 
-- It has seen few tokens for its size, a fiftieth of what it could use. Free talk is often beside the point or ungrammatical and
+- It has seen few tokens for its size. Free talk is often beside the point or ungrammatical and
   drifts into the phrasing of the memory exercises.
 - Copying is not sure: rare characters and long names come out changed; with several similar facts the wrong one may be taken.
 - It may claim a fact it was not told, or deny one it was. The agent therefore lets it try several answers and keeps the likeliest
@@ -98,7 +98,7 @@ Couplets, no constraint: lower line of the right length {couplet["right_length"]
 "Admits" is judged by words of admission and by no recalled value of another fact being offered; it is a rule, not a reader.
 
 Held-out bits per byte (a fiftieth of each source, by hash; chat: her replies only): {" · ".join(f"{k} {v:.2f}" for k, v in report["bits_per_byte"].items())}.
-The `ground`, `recite`, `teach_gen`, `en_gen`, `reason_gen` sets share templates with training, so their figures flatter; `openings` holds the same
+The `ground`, `small`, `recite`, `teach_gen`, `en_gen`, `reason_gen` sets share templates or answers with training, so their figures flatter; `openings` holds the same
 texts at other ages in both parts, so its figure says nothing.
 """
 
@@ -116,7 +116,7 @@ The right fact among the held-out ones, recall@1 / @5:
 |---|---|---|---|---|
 {rows}
 
-Words in common find a fact better than these embeddings do wherever question and fact share them; they are a second opinion, not a first.
+The head was trained on made-up facts of the same generator, which flatters it there; the hand-written ones are the fairer judge.
 """
 
 
