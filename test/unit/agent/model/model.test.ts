@@ -103,9 +103,10 @@ describe('model', () => {
     await expect(remote).rejects.toMatchObject({ code: 'REMOTE_FAILED' });
   });
 
-  it('embeds', async () => {
+  it('embeds through the retrieval head', async () => {
+    const head = JSON.parse(readFileSync(join(SHIPPED_CHECKPOINT, '2_Dense/config.json'), 'utf8'));
     const rows = await model.embed(['你好', 'hello']);
-    expect(rows.map((row) => row.length)).toEqual([256, 256]);
+    expect(rows.map((row) => row.length)).toEqual([head.out_features, head.out_features]);
     expect(Math.hypot(...rows[0]!)).toBeCloseTo(1, 5);
   });
 
